@@ -1,0 +1,48 @@
+"""What passes between a training loop and a method."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One mini-batch: the whole, global one, however it is computed."""
+
+    ids: Tensor
+    """[B] int64 sample ids (row numbers of the split)."""
+    images: Tensor
+    """[B, 3, H, W] float, augmented and normalised."""
+    given_labels: Tensor
+    """[B] int64, the labels training uses now."""
+    original_labels: Tensor
+    """[B] int64, the labels as the data came."""
+    epoch: int
+    """1-based."""
+
+
+@dataclass(frozen=True)
+class RelabelDecisions:
+    """Labels that a method wants from the next epoch on."""
+
+    ids: Tensor
+    """[C] int64 samples decided on."""
+    labels: Tensor
+    """[C] int64."""
+    margins: Tensor
+    """[C] float, strength of each decision."""
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What a method makes of a batch. Methods compute; the engine alone acts on it."""
+
+    loss: Tensor
+    """Scalar to minimise."""
+    logits: Tensor
+    """[B, K] unweighted, as evaluation uses them."""
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    """Scalars to log: the parts of the loss and other statistics of the batch."""
+    scores: dict[str, Tensor] = field(default_factory=dict)
+    """[B] per-sample values to keep for each epoch, such as ``importance``."""
+    relabels: RelabelDecisions | None = None
