@@ -1,0 +1,322 @@
+"""The dataset folder: Parquet shards that ``datasets.load_dataset`` opens as they are.
+
+A folder holds ``{split}-00000-of-00003.parquet`` for the splits ``train``, ``validation`` and ``test``, one
+``dataset.json`` that says where it came from, and ``skipped.csv`` with what was left out and why. It is complete or it
+is not there: a writer works in ``NAME.partial`` and renames it at the end, and nothing is changed in place afterwards.
+
+Columns: ``image`` (struct of encoded ``bytes`` and ``path``), ``id`` (stable, unique in its split), ``label`` (as
+given, what training uses), ``true_label`` (null where unknown, never read by training), then what the source knew.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from selfcure.data.schema import CORE_COLUMNS, folder_schema, leaf_columns
+from selfcure.errors import SelfcureError, check_choice
+
+SPLITS = ("train", "validation", "test")
+MANIFEST = "dataset.json"
+SKIPPED = "skipped.csv"
+ROW_GROUP = 1024
+UNKNOWN = -1
+"""Stands for a null ``true_label`` in arrays."""
+
+_PLAN = "plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """One thing an import left out: its path (as the source names it) and why."""
+
+    path: str
+    reason: str
+
+
+class FolderWriter:
+    """Writes a dataset folder shard by shard; run again with the same ``plan`` it goes on where it stopped.
+
+    Args:
+        out: the folder to make. It must not exist, or be empty.
+        class_names: label ``k`` means ``class_names[k]``.
+        plan: what is being written, as plain JSON. A rerun must bring the same plan, classes, shards and columns.
+        num_shards: shards of each split.
+        extra: Arrow fields of the columns beyond the core ones.
+
+    Raises:
+        SelfcureError: ``out`` holds something else, or ``out.partial`` is the unfinished work of another plan.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *,
+        class_names: Sequence[str],
+        plan: Mapping[str, Any],
+        num_shards: Mapping[str, int],
+        extra: Iterable[pa.Field] = (),
+    ):
+        self.out = out = out if out.name.strip(".") else Path(os.path.abspath(out))  # "." has no name
+        self.work = out.with_name(out.name + ".partial")
+        self.class_names = tuple(class_names)
+        self.num_shards = dict(num_shards)
+        self.schema = folder_schema(class_names, extra)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise SelfcureError(f"{out} already exists; choose another --out or delete it")
+        columns = [(field.name, str(field.type)) for field in self.schema]
+        full_plan = {**plan, "class_names": class_names, "num_shards": self.num_shards, "columns": columns}
+        try:
+            self._start(json.dumps(full_plan, sort_keys=True))
+        except OSError as error:
+            raise _cannot_write(self.work, error) from error
+
+    def _start(self, plan: str) -> None:
+        """Make the work folder, or take up the one that an interrupted run with the same plan left."""
+        plan_file = self.work / _PLAN
+        if plan_file.is_file():
+            if plan_file.read_text() != plan:
+                raise SelfcureError(
+                    f"{self.work} holds unfinished work with other settings or from a changed source; delete it to "
+                    "start over, or repeat the earlier command to finish it"
+                )
+            return
+        if (self.work / MANIFEST).is_file():
+            # Killed between the last clean-up and the rename: with the plan gone nobody can say whose work it was.
+            shutil.rmtree(self.work)
+        elif self.work.exists() and any(f.name != _PLAN + ".tmp" for f in self.work.iterdir()):
+            raise SelfcureError(
+                f"{self.work} is in the way; it is not unfinished work of this program, so move it"
+            )
+        self.work.mkdir(parents=True, exist_ok=True)
+        _write_atomically(plan_file, plan)
+
+    def has(self, split: str, index: int) -> bool:
+        """Whether an earlier run has finished this shard."""
+        return self._shard(split, index).exists()
+
+    def write(
+        self, split: str, index: int, rows: pa.Table | Iterable[pa.Table], skipped: Sequence[Skip] = ()
+    ) -> None:
+        """Write one shard, and what was left out of it, so that both are there or neither counts.
+
+        ``rows`` may come in parts, so that a shard of large images need not fit in memory; ``skipped`` is read when
+        the last part is written.
+        """
+        target = self._shard(split, index)
+        partial = target.with_suffix(".tmp")
+        searchable = [leaf for field in self.schema if field.name != "image" for leaf in leaf_columns(field)]
+        try:
+            # Encoded images do not compress further; small row groups keep random reads cheap.
+            with pq.ParquetWriter(
+                partial,
+                self.schema,
+                compression=dict.fromkeys(searchable, "zstd") | {"image.path": "zstd"},
+                use_dictionary=searchable,
+                write_statistics=searchable,
+            ) as file:
+                for part in [rows] if isinstance(rows, pa.Table) else rows:
+                    file.write_table(part.cast(self.schema), row_group_size=ROW_GROUP)
+            sidecar = self.work / f"skipped-{split}-{index:05d}.json"
+            _write_atomically(sidecar, json.dumps([(s.path, s.reason) for s in skipped]))
+            os.replace(partial, target)
+        except OSError as error:
+            raise _cannot_write(target, error) from error
+
+    def finish(self, manifest: Mapping[str, Any], skipped: Sequence[Skip] = ()) -> "Dataset":
+        """Write the manifest and ``skipped.csv``, move the folder into place, and open it.
+
+        Raises:
+            SelfcureError: not one usable image was found, or the disk does not take it.
+        """
+        try:
+            # The manifest is the last thing written: where it is, only the clean-up was interrupted.
+            if not (self.work / MANIFEST).is_file():
+                self._write_manifest(manifest, skipped)
+            for sidecar in self.work.glob("skipped-*.json"):
+                sidecar.unlink()
+            (self.work / _PLAN).unlink()
+            os.replace(self.work, self.out)
+        except OSError as error:
+            raise _cannot_write(self.out, error) from error
+        return Dataset(self.out)
+
+    def _write_manifest(self, manifest: Mapping[str, Any], skipped: Sequence[Skip]) -> None:
+        everything = list(skipped)
+        for sidecar in sorted(self.work.glob("skipped-*.json")):
+            everything += [Skip(path, reason) for path, reason in json.loads(sidecar.read_text())]
+        counts = {
+            split: sum(pq.read_metadata(self._shard(split, i)).num_rows for i in range(num))
+            for split, num in self.num_shards.items()
+        }
+        reasons = Counter(skip.reason for skip in everything)
+        if not sum(counts.values()):
+            shutil.rmtree(self.work)
+            listing = "; ".join(f"{n} × {reason}" for reason, n in reasons.most_common(5))
+            more = f"; {len(reasons) - 5} further reasons" if len(reasons) > 5 else ""
+            source = manifest.get("source", self.out)
+            raise SelfcureError(f"no usable image in {source}: {listing or 'nothing was found'}{more}")
+        with open(self.work / SKIPPED, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("path", "reason"), *((s.path, s.reason) for s in everything)])
+        document = {
+            "format": 1,
+            **manifest,
+            "class_names": list(self.class_names),
+            "splits": counts,
+            "num_read": sum(counts.values()),
+            "num_skipped": len(everything),
+            "skipped": dict(reasons.most_common()),
+        }
+        _write_atomically(self.work / MANIFEST, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+    def _shard(self, split: str, index: int) -> Path:
+        return self.work / f"{split}-{index:05d}-of-{self.num_shards[split]:05d}.parquet"
+
+
+class Dataset:
+    """A dataset folder, opened for reading.
+
+    Raises:
+        SelfcureError: the folder is missing, unfinished, damaged, or not a dataset folder.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        file = self.path / MANIFEST
+        if not file.is_file():
+            raise SelfcureError(_why_not_a_dataset(self.path))
+        try:
+            self.manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            self.class_names: tuple[str, ...] = tuple(self.manifest["class_names"])
+            self.splits: dict[str, int] = {s: n for s, n in self.manifest["splits"].items() if n}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SelfcureError(f"{file} is damaged ({error!r}); make the dataset again") from error
+
+    def __repr__(self) -> str:
+        return f"Dataset({str(self.path)!r}, classes={len(self.class_names)}, splits={self.splits})"
+
+    def split(self, name: str) -> "Split":
+        """One split.
+
+        Raises:
+            SelfcureError: the split has no samples, or a label outside the classes.
+        """
+        check_choice("split", name, SPLITS)
+        if name not in self.splits:
+            raise SelfcureError(
+                f"{self.path} has no samples in split {name!r}; it has: {', '.join(self.splits) or 'none'}"
+            )
+        return Split(self, name)
+
+
+class Split:
+    """One split of a dataset folder. Rows are numbered 0 … N-1 in the order of the shards."""
+
+    def __init__(self, dataset: Dataset, name: str):
+        self.dataset, self.name = dataset, name
+        self.files = sorted(dataset.path.glob(f"{name}-*.parquet"))
+        if not self.files:
+            raise SelfcureError(f"{self!r}: its files {name}-*.parquet are missing; make the dataset again")
+        self.labels = self._label_column("label")  # [N] int64, as given
+        if len(self.labels) != dataset.splits[name]:
+            raise SelfcureError(
+                f"{self!r} has {len(self.labels)} rows where {MANIFEST} says {dataset.splits[name]}; files are missing "
+                "or were added; make the dataset again"
+            )
+        if (self.labels == UNKNOWN).any():
+            raise SelfcureError(f"{self!r}: column 'label' has nulls; every sample needs a given label")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"split {self.name!r} of {self.dataset.path}"
+
+    @cached_property
+    def true_labels(self) -> np.ndarray:
+        """[N] int64, :data:`UNKNOWN` where the truth is not known. For measuring only: training never reads it."""
+        return self._label_column("true_label")
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """[N] str."""
+        return self.column("id").to_numpy(zero_copy_only=False).astype(str)
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """[N] each image's name in its source."""
+        return pc.struct_field(self._read("image.path"), "path").to_pylist()
+
+    @property
+    def extra_columns(self) -> list[str]:
+        return [name for name in pq.read_schema(self.files[0]).names if name not in CORE_COLUMNS]
+
+    @cached_property
+    def encoded_images(self) -> pa.ChunkedArray:
+        """[N] struct of ``bytes`` and ``path``."""
+        return self.column("image")
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Any column, in row order."""
+        check_choice("column", name, pq.read_schema(self.files[0]).names)
+        return self._read(name)
+
+    def fingerprint(self) -> str:
+        """Hash of the ids and given labels in order: two splits that train alike have the same one."""
+        digest = hashlib.sha256("\n".join(self.ids).encode())
+        digest.update(self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+    def _read(self, column: str) -> pa.ChunkedArray:
+        try:
+            # ParquetFile, not read_table: that one would flatten ``image.path``.
+            return pa.concat_tables([pq.ParquetFile(f).read(columns=[column]) for f in self.files]).column(0)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise SelfcureError(f"{self!r} cannot be read: {error}; make the dataset again") from error
+
+    def _label_column(self, name: str) -> np.ndarray:
+        labels = self.column(name).fill_null(UNKNOWN).to_numpy().astype(np.int64)
+        num_classes = len(self.dataset.class_names)
+        bad = np.flatnonzero((labels < UNKNOWN) | (labels >= num_classes))
+        if len(bad):
+            raise SelfcureError(
+                f"{self!r}: row {bad[0]} has {name} {labels[bad[0]]}, outside the {num_classes} classes "
+                f"(0–{num_classes - 1}); {len(bad)} such rows"
+            )
+        return labels
+
+
+def _why_not_a_dataset(path: Path) -> str:
+    if path.with_name(path.name + ".partial").exists():
+        return f"{path} is not finished; repeat the command that was making it"
+    if not path.exists():
+        return f"dataset folder {path} does not exist"
+    if not path.is_dir():
+        return f"{path} is a file, not a dataset folder; import it with 'selfcure data import'"
+    if not any(path.iterdir()):
+        return f"dataset folder {path} is empty"
+    return f"{path} is not a dataset folder (no {MANIFEST}); make one with 'selfcure data import LAYOUT {path} --out DIR'"
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_suffix(path.suffix + ".tmp")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _cannot_write(path: Path, error: OSError) -> SelfcureError:
+    return SelfcureError(
+        f"cannot write {path}: {error.strerror or error}; mend that and repeat the command, finished parts are kept"
+    )

@@ -1,0 +1,98 @@
+"""Decoded images of a split, in memory where they fit."""
+
+import io
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from selfcure.errors import SelfcureError
+
+_CHUNK = 256
+
+
+def decode(data: bytes, size_px: int) -> np.ndarray:
+    """Decode an encoded image to [3, S, S] uint8 RGB, upright and stretched to a square (the public code does too)."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    if image.size != (size_px, size_px):
+        image = image.resize((size_px, size_px), Image.Resampling.BILINEAR)
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+def available_memory() -> int:
+    """Bytes of memory that are free now; half of all where the system does not say."""
+    try:
+        with open("/proc/meminfo") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except OSError:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+class ImageStore:
+    """Serves batches of one split's images as uint8, decoding each once if all fit in ``cache_bytes``.
+
+    Args:
+        encoded: [N] struct of ``bytes`` and ``path``, as the dataset folder holds them.
+        size_px: S, side of the square images served.
+        cache_bytes: memory that decoded images may take; half of what is free by default.
+        progress: called with (done, total) while the cache fills.
+
+    Raises:
+        SelfcureError: an image cannot be decoded (imports check each, so the folder has changed since).
+    """
+
+    def __init__(
+        self,
+        encoded: pa.ChunkedArray,
+        size_px: int,
+        *,
+        cache_bytes: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ):
+        self.size_px = size_px
+        self._encoded = encoded.combine_chunks() if encoded.num_chunks == 1 else encoded
+        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+        budget = available_memory() // 2 if cache_bytes is None else cache_bytes
+        self.cached = len(encoded) * 3 * size_px**2 <= budget
+        self._cache: Tensor | None = self._decode_all(progress) if self.cached else None
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def batch(self, rows: Tensor) -> Tensor:
+        """[B, 3, S, S] uint8 images of ``rows`` [B]."""
+        if self._cache is not None:
+            return self._cache[rows]
+        return self._decode(rows.tolist())
+
+    def _decode_all(self, progress: Callable[[int, int], None] | None) -> Tensor:
+        total = len(self)
+        cache = torch.empty(total, 3, self.size_px, self.size_px, dtype=torch.uint8)
+        for start in range(0, total, _CHUNK):
+            stop = min(start + _CHUNK, total)
+            cache[start:stop] = self._decode(list(range(start, stop)))
+            if progress:
+                progress(stop, total)
+        return cache
+
+    def _decode(self, rows: list[int]) -> Tensor:
+        images = np.empty((len(rows), 3, self.size_px, self.size_px), np.uint8)
+
+        def one(position: int) -> None:
+            record = self._encoded[rows[position]]
+            try:
+                images[position] = decode(record["bytes"].as_py(), self.size_px)
+            except (OSError, ValueError, TypeError) as error:
+                raise SelfcureError(
+                    f"image {record['path'].as_py()!r} (row {rows[position]}) cannot be decoded: {error}; "
+                    "import the dataset again"
+                ) from error
+
+        list(self._pool.map(one, range(len(rows))))
+        return torch.from_numpy(images)
