@@ -1,0 +1,5 @@
+"""``python -m selfcure``."""
+
+from selfcure.cli import main
+
+main()

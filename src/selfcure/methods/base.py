@@ -1,0 +1,56 @@
+"""The contract between a training method and the engine.
+
+A method computes, the engine acts: it alone optimises, writes the label book, logs and saves, and it never asks which
+method it runs. Everything trained sits under ``method.module``, whose one forward maps images to per-sample outputs.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from selfcure.core import Batch, StepOutput
+
+Outputs = dict[str, Tensor]
+"""Per-sample outputs of a network, each [B, …]; ``logits`` [B, K] is always among them."""
+
+Forward = Callable[[Tensor], Outputs]
+"""Images of a batch → outputs of the whole batch with gradient.
+
+The engine decides how: at once, in micro-batches, or gathered from several processes. A method may call it more than
+once in a step and sees the whole batch each time, so a loss over ranks or pairs is always that of the whole batch.
+"""
+
+
+class Method(ABC):
+    """One way to train on doubtful labels.
+
+    Args:
+        config: an instance of the method's ``Config``.
+        backbone: images [B, 3, H, W] → features [B, D].
+        num_features: D.
+        num_classes: K.
+    """
+
+    Config: ClassVar[type]
+    """Frozen dataclass of the method's own settings."""
+    recipes: ClassVar[Mapping[str, Any]]
+    """Recipe name → ``Config`` of that recipe at its own number of epochs."""
+
+    module: nn.Module
+    """All trained parameters; ``module(images)`` returns :data:`Outputs`."""
+
+    @abstractmethod
+    def __init__(self, config: Any, *, backbone: nn.Module, num_features: int, num_classes: int): ...
+
+    @abstractmethod
+    def step(self, batch: Batch, forward: Forward) -> StepOutput:
+        """Loss, logits and per-sample scores of one whole batch; called in training mode."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the method keeps between steps beyond ``module``; saved in every checkpoint."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave."""

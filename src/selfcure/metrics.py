@@ -1,0 +1,125 @@
+"""Measures of classifiers, of label-error detection, and of the cure. Arrays in, plain numbers out."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
+    """[K, K] int64 counts, row = label, column = prediction.
+
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    flat = np.bincount(labels * num_classes + predictions, minlength=num_classes**2)
+    return flat.reshape(num_classes, num_classes)
+
+
+def mean_class_accuracy(confusion: np.ndarray) -> float:
+    """Mean over the classes that occur of the share of their samples predicted right.
+
+    >>> mean_class_accuracy(np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]]))
+    0.75
+    """
+    sizes = confusion.sum(axis=1)
+    seen = sizes > 0
+    return float((np.diag(confusion)[seen] / sizes[seen]).mean())
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> float:
+    """Mean distance of confidence from accuracy over equal-width bins, weighted by size (Guo et al. 2017); 0 is best.
+
+    Args:
+        confidence: [N] in [0, 1], probability of the predicted class.
+        correct: [N] bool.
+
+    Two samples at 0.9, one of them right: |0.9 − 0.5|:
+
+    >>> round(expected_calibration_error(np.array([0.9, 0.9]), np.array([True, False])), 4)
+    0.4
+    """
+    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
+    gaps = np.bincount(bins, weights=confidence - correct.astype(float), minlength=num_bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def classification(labels: np.ndarray, probs: np.ndarray) -> dict[str, object]:
+    """Accuracy, mean class accuracy, calibration, mean loss and confusion of predictions.
+
+    Args:
+        labels: [N] int64.
+        probs: [N, K] probabilities.
+    """
+    predictions = probs.argmax(axis=1)
+    correct = predictions == labels
+    confusion = confusion_matrix(labels, predictions, probs.shape[1])
+    sizes = confusion.sum(axis=1)
+    of_label = probs[np.arange(len(labels)), labels]
+    return {
+        "num_samples": len(labels),
+        "accuracy": float(correct.mean()),
+        "mean_class_accuracy": mean_class_accuracy(confusion),
+        "expected_calibration_error": expected_calibration_error(probs.max(axis=1), correct),
+        "negative_log_likelihood": float(-np.log(np.maximum(of_label, 1e-12)).mean()),
+        "class_accuracy": [
+            float(d / n) if n else None for d, n in zip(np.diag(confusion), sizes, strict=True)
+        ],
+        "confusion": confusion.tolist(),
+    }
+
+
+def detection(wrong: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """How well each score finds wrong labels: area under the ROC curve and average precision, 1 is best.
+
+    Args:
+        wrong: [N] bool, the given label differs from the truth.
+        scores: name → [N], higher means more suspicious. A score with NaN is left out.
+
+    Returns:
+        Name → ``auroc`` and ``average_precision``; empty where all labels are right or all wrong.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    if wrong.all() or not wrong.any():
+        return {}
+    return {
+        name: {
+            "auroc": float(roc_auc_score(wrong, score)),
+            "average_precision": float(average_precision_score(wrong, score)),
+        }
+        for name, score in scores.items()
+        if not np.isnan(score).any()
+    }
+
+
+def cure(original: np.ndarray, current: np.ndarray, truth: np.ndarray) -> dict[str, float | int | None]:
+    """What relabelling did to the labels, where the truth is known.
+
+    Args:
+        original, current, truth: [N] int64, truth −1 where unknown (left out).
+
+    Returns:
+        Counts, ``repaired`` = wrong labels made right ÷ wrong labels, ``broken`` = right labels made wrong ÷ right
+        labels (``None`` where there are none), and the share of labels that are wrong before and after.
+
+    >>> result = cure(np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))
+    >>> result["repaired"], round(result["broken"], 3), result["noise_before"], result["noise_after"]
+    (1.0, 0.333, 0.25, 0.25)
+    """
+    known = truth >= 0
+    original, current, truth = original[known], current[known], truth[known]
+    was_wrong, is_wrong = original != truth, current != truth
+    num_wrong, num_right = int(was_wrong.sum()), int((~was_wrong).sum())
+    num_repaired, num_broken = int((was_wrong & ~is_wrong).sum()), int((~was_wrong & is_wrong).sum())
+    return {
+        "num_known": int(known.sum()),
+        "num_wrong_before": num_wrong,
+        "num_wrong_after": int(is_wrong.sum()),
+        "num_changed": int((original != current).sum()),
+        "num_repaired": num_repaired,
+        "num_broken": num_broken,
+        "repaired": num_repaired / num_wrong if num_wrong else None,
+        "broken": num_broken / num_right if num_right else None,
+        "noise_before": num_wrong / len(truth) if len(truth) else None,
+        "noise_after": int(is_wrong.sum()) / len(truth) if len(truth) else None,
+    }

@@ -1,0 +1,164 @@
+"""The run folder: everything a report, a review or a resume needs, and nothing that runs code when loaded.
+
+config.json             resolved configuration, dataset, classes, environment
+samples.parquet         row → id and original label
+metrics.jsonl           one line an epoch
+evidence/epoch-0001.parquet   per sample: prediction, confidence, probability of its original label, importance …
+changes/epoch-0001.parquet    label changes: epoch, id, row, from, to, margin
+checkpoint.safetensors  all that a resume needs, replaced atomically
+model.safetensors       the weights kept at the end
+tensorboard/            the scalars of metrics.jsonl again
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selfcure.core import LabelChanges
+from selfcure.errors import SelfcureError
+
+CONFIG = "config.json"
+
+_CHANGES = pa.schema(
+    [
+        ("epoch", pa.int32()),
+        ("id", pa.string()),
+        ("row", pa.int64()),
+        ("from", pa.int64()),
+        ("to", pa.int64()),
+        ("margin", pa.float32()),
+    ]
+)
+
+
+class RunFolder:
+    """A run folder, opened.
+
+    Raises:
+        SelfcureError: ``path`` is not one.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not (self.path / CONFIG).is_file():
+            what = "is not a run folder (no config.json)" if self.path.exists() else "does not exist"
+            raise SelfcureError(
+                f"run folder {self.path} {what}; 'selfcure train DATA --out {self.path}' makes one"
+            )
+        self.document: dict[str, Any] = json.loads((self.path / CONFIG).read_text())
+
+    @classmethod
+    def create(
+        cls, path: Path, document: Mapping[str, Any], ids: np.ndarray, labels: np.ndarray
+    ) -> "RunFolder":
+        """Make a new run folder for a training on the samples ``ids`` with original ``labels``, both [N].
+
+        Raises:
+            SelfcureError: ``path`` exists and is not empty.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise SelfcureError(f"{path} already exists; go on with --resume, or choose another --out")
+        for folder in ("evidence", "changes"):
+            (path / folder).mkdir(parents=True)
+        _write_table(path / "samples.parquet", pa.table({"id": ids, "original": labels}))
+        # Last, so that a folder with a config is a whole one.
+        write_text(path / CONFIG, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return cls(path)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def finished(self) -> bool:
+        return self.model.exists()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.document["class_names"])
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One record per finished epoch."""
+        file = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def samples(self) -> pa.Table:
+        """``id`` and ``original`` label of every sample, in row order."""
+        return pq.read_table(self.path / "samples.parquet")
+
+    def evidence(self, epoch: int, columns: list[str] | None = None) -> pa.Table:
+        """Per-sample evidence of one epoch, in row order."""
+        return pq.read_table(self._epoch_file("evidence", epoch), columns=columns)
+
+    def changes(self) -> pa.Table:
+        """All label changes so far, oldest first."""
+        files = sorted((self.path / "changes").glob("epoch-*.parquet"))
+        if not files:
+            return _CHANGES.empty_table()
+        return pa.concat_tables([pq.read_table(file) for file in files])
+
+    def write_epoch(
+        self,
+        record: Mapping[str, Any],
+        evidence: Mapping[str, np.ndarray],
+        changes: LabelChanges,
+        ids: np.ndarray,
+    ) -> None:
+        """Store one finished epoch: its metrics line, evidence [N] by name, and label changes."""
+        epoch = record["epoch"]
+        _write_table(self._epoch_file("evidence", epoch), pa.table(dict(evidence)))
+        if len(changes.ids):
+            _write_table(self._epoch_file("changes", epoch), _changes_table(changes, ids))
+        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def forget_after(self, epoch: int) -> None:
+        """Drop what was written after ``epoch``: a kill between the history and its checkpoint leaves more of it."""
+        metrics = self.path / "metrics.jsonl"
+        if metrics.exists():
+            # The last line may be torn; it belongs to an epoch that has no checkpoint.
+            kept = metrics.read_text().splitlines(keepends=True)[:epoch]
+            write_text(metrics, "".join(kept))
+        for folder in ("evidence", "changes"):
+            for file in (self.path / folder).glob("epoch-*"):
+                if int(file.name.removeprefix("epoch-").split(".")[0]) > epoch:
+                    file.unlink()
+
+    def _epoch_file(self, folder: str, epoch: int) -> Path:
+        return self.path / folder / f"epoch-{epoch:04d}.parquet"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file so that a reader finds the old or the new one, whole."""
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    partial = path.with_name(path.name + ".tmp")
+    pq.write_table(table, partial, compression="zstd")
+    os.replace(partial, path)
+
+
+def _changes_table(changes: LabelChanges, ids: np.ndarray) -> pa.Table:
+    rows = changes.ids.numpy()
+    columns = {
+        "epoch": np.full(len(rows), changes.epoch),
+        "id": ids[rows],
+        "row": rows,
+        "from": changes.old.numpy(),
+        "to": changes.new.numpy(),
+        "margin": changes.margins.numpy(),
+    }
+    return pa.table(columns, schema=_CHANGES)

@@ -1,0 +1,277 @@
+"""Training and evaluation as one call each."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from selfcure import metrics
+from selfcure.backbones import build_backbone
+from selfcure.data.folder import Dataset, Split
+from selfcure.data.images import ImageStore
+from selfcure.errors import SelfcureError
+from selfcure.methods import METHODS, Method
+from selfcure.runs import RunFolder
+from selfcure.training.checkpoint import load_tensors
+from selfcure.training.config import ResolvedConfig, TrainConfig, resolve
+from selfcure.training.engine import Engine
+from selfcure.training.inference import predict_logits
+from selfcure.training.reporter import Reporter
+from selfcure.training.seeding import derive_seed, torch_seed
+
+_ENVIRONMENT = ("torch", "torchvision", "timm", "numpy", "pillow")
+
+
+def train(
+    data: str | Path,
+    *,
+    out: str | Path,
+    method: str | None = None,
+    recipe: str | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    **overrides: Any,
+) -> RunFolder:
+    """Train on the split ``train`` of a dataset folder; after every epoch measure on ``validation`` if it has one.
+
+    Args:
+        data: dataset folder.
+        out: run folder to make, or with ``resume`` to go on with.
+        method: name in METHODS, ``"scn"`` by default.
+        recipe: ``"paper"`` (default) or ``"reference"``.
+        resume: go on where the run folder stands. Settings come from there; those given again must agree.
+        overrides: any field of :class:`~selfcure.training.config.TrainConfig` or of the method's settings.
+
+    Raises:
+        SelfcureError: any mistake in the arguments, the dataset or the run folder.
+        Interrupted: asked to stop (Ctrl-C, SIGTERM); saved, to be resumed.
+    """
+    reporter = reporter or Reporter()
+    dataset = Dataset(data)
+    split = dataset.split("train")
+    out = Path(out)
+    if resume:
+        run = RunFolder(out)
+        config = ResolvedConfig.from_dict(run.document["config"])
+        _check_same(run, config, {"method": method, "recipe": recipe, **overrides})
+        _check_dataset(run, dataset, split)
+        if run.finished:
+            return run
+    else:
+        config = resolve(method or "scn", recipe or "paper", **overrides)
+    if len(split) < 2 or len(dataset.class_names) < 2:
+        raise SelfcureError(
+            f"{dataset.path} has {len(split)} training samples and {len(dataset.class_names)} classes; "
+            "training needs at least two of each"
+        )
+    device = pick_device(config.train.device)
+    if config.train.num_threads:
+        torch.set_num_threads(config.train.num_threads)
+    trained = build_method(config, len(dataset.class_names))
+    if not resume:
+        document = _document(config, dataset, split, device)
+        run = RunFolder.create(out, document, split.ids, split.labels)
+    validation = dataset.split("validation") if "validation" in dataset.splits else None
+    engine = Engine(
+        config.train,
+        trained,
+        split=split,
+        images=_images(split, config.train, reporter),
+        validation=(validation, _images(validation, config.train, reporter)) if validation else None,
+        run=run,
+        device=device,
+        reporter=reporter,
+    )
+    engine.load()
+    reporter.started(
+        first_epoch=engine.epoch,
+        num_epochs=config.train.num_epochs,
+        samples_per_epoch=len(split),
+        notes=_notes(config, dataset, run, engine),
+    )
+    engine.fit()
+    return run
+
+
+def evaluate(
+    run: str | Path | RunFolder,
+    data: str | Path,
+    *,
+    split: str = "validation",
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Measure a finished run on a split, against its given labels and, where known, the true ones.
+
+    Probabilities are the softmax of the unweighted logits.
+
+    Returns:
+        Plain JSON: ``given`` and, where at least one true label is known, ``true``: each as
+        :func:`selfcure.metrics.classification`.
+
+    Raises:
+        SelfcureError: no run, not finished, other classes, or no samples in the split.
+    """
+    run = run if isinstance(run, RunFolder) else RunFolder(run)
+    dataset = Dataset(data)
+    samples = dataset.split(split)
+    if dataset.class_names != run.class_names:
+        raise SelfcureError(
+            f"{run.path} was trained on the classes {', '.join(run.class_names)}; "
+            f"{dataset.path} has {', '.join(dataset.class_names)}"
+        )
+    trained, config = load_run(run)
+    images = _images(samples, config.train, reporter or Reporter())
+    target = pick_device(device)
+    trained.module.to(target)
+    probs = predict_logits(trained.module, images, config.train, target).softmax(dim=1).numpy()
+    result = {
+        "run": str(run.path),
+        "data": str(dataset.path),
+        "split": split,
+        "method": config.method,
+        "recipe": config.recipe,
+        "class_names": list(run.class_names),
+        "weights": f"epoch {config.train.num_epochs} (last)"
+        if config.train.select == "last"
+        else "best validation epoch",
+        "given": metrics.classification(samples.labels, probs),
+    }
+    known = samples.true_labels >= 0
+    if known.any():
+        result["true"] = metrics.classification(samples.true_labels[known], probs[known])
+    return result
+
+
+def build_method(config: ResolvedConfig, num_classes: int) -> Method:
+    """The method of ``config`` with weights drawn from its seed."""
+    with torch_seed(derive_seed(config.train.seed, "weights")):
+        backbone, num_features = build_backbone(config.train.backbone)
+        return METHODS[config.method](
+            config.settings, backbone=backbone, num_features=num_features, num_classes=num_classes
+        )
+
+
+def load_run(run: RunFolder) -> tuple[Method, ResolvedConfig]:
+    """A finished run's method with its trained weights; every tensor must match.
+
+    Raises:
+        SelfcureError: the run is not finished, or its weights are not those of its configuration.
+    """
+    if not run.finished:
+        raise SelfcureError(
+            f"{run.path} is not finished: {len(run.metrics())} of {run.document['config']['num_epochs']} epochs; "
+            "go on with 'selfcure train … --resume'"
+        )
+    config = ResolvedConfig.from_dict(run.document["config"])
+    trained = build_method(config, len(run.class_names))
+    groups, _ = load_tensors(run.model)
+    try:
+        trained.module.load_state_dict(groups["module"])
+    except RuntimeError as error:
+        raise SelfcureError(
+            f"{run.model} does not hold the weights of {run.path}/config.json: {error}"
+        ) from error
+    return trained, config
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is the GPU where there is one.
+
+    Raises:
+        SelfcureError: the device is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise SelfcureError(f"device must be auto, cpu or cuda, not {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SelfcureError("device cuda was asked for, but torch sees no GPU here; use --set device=cpu")
+    return torch.device(name)
+
+
+def _images(split: Split, config: TrainConfig, reporter: Reporter) -> ImageStore:
+    return ImageStore(
+        split.encoded_images,
+        config.image_size_px,
+        progress=lambda done, total: reporter.loading(split.name, done, total),
+    )
+
+
+def _document(config: ResolvedConfig, dataset: Dataset, split: Split, device: torch.device) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "config": config.as_dict(),
+        "class_names": list(dataset.class_names),
+        "dataset": {
+            "path": str(dataset.path.absolute()),
+            "split": split.name,
+            "num_samples": len(split),
+            "fingerprint": split.fingerprint(),
+        },
+        "environment": {
+            "selfcure": version("selfcure"),
+            "python": platform.python_version(),
+            **{name: version(name) for name in _ENVIRONMENT},
+            "machine": platform.machine(),
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+            "num_threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Engine) -> list[str]:
+    num_parameters = sum(p.numel() for p in engine.method.module.parameters())
+    notes = [
+        f"{config.method} ({config.recipe}) · {config.train.backbone}, {num_parameters:,} parameters from scratch · "
+        f"{config.train.image_size_px} px · batch {config.train.batch_size} · seed {config.train.seed} · "
+        f"{engine.device.type}",
+        f"{len(engine.split):,} training images of {len(dataset.class_names)} classes"
+        + ("" if engine.images.cached else ", decoded batch by batch (they do not fit in memory)")
+        + (
+            f", {dataset.splits['validation']:,} for validation"
+            if engine.validation
+            else ", no validation split"
+        ),
+    ]
+    threads = run.document["environment"]["num_threads"]
+    if threads != torch.get_num_threads() and engine.device.type == "cpu":
+        notes.append(
+            f"{torch.get_num_threads()} threads now, {threads} before: the last bits may differ from an uninterrupted run"
+        )
+    return notes
+
+
+def _check_same(run: RunFolder, config: ResolvedConfig, given: Mapping[str, Any]) -> None:
+    saved = config.as_dict()
+    asked = {name: value for name, value in given.items() if value is not None}
+    names = {k: asked.pop(k, saved[k]) for k in ("method", "recipe")}
+    if names == {k: saved[k] for k in names}:
+        wanted = resolve(**names, **asked).as_dict()
+        names |= {name: wanted[name] for name in asked}
+    different = [
+        f"{name}: {saved.get(name)} there, {value} here"
+        for name, value in names.items()
+        if saved.get(name) != value
+    ]
+    if different:
+        raise SelfcureError(
+            f"{run.path} was begun with other settings ({'; '.join(different)}); leave them out to resume, or choose "
+            "another --out"
+        )
+
+
+def _check_dataset(run: RunFolder, dataset: Dataset, split: Split) -> None:
+    saved = run.document["dataset"]
+    if tuple(run.class_names) != dataset.class_names:
+        raise SelfcureError(
+            f"{run.path} was begun on the classes {', '.join(run.class_names)}; {dataset.path} has "
+            f"{', '.join(dataset.class_names)}"
+        )
+    if saved["fingerprint"] != split.fingerprint():
+        raise SelfcureError(
+            f"{run.path} was begun on {saved['path']} with other samples or labels than {dataset.path} has now"
+        )
