@@ -38,7 +38,10 @@ def label_table(run: str | Path | RunFolder) -> pa.Table:
     changes = run.changes()
     # In order of epoch, so the last change of a sample is the one that stays.
     current[changes["row"].to_numpy()] = changes["to"].to_numpy()
-    suspicion = 1.0 - sum(_column(run, e, "original_prob").astype(np.float64) for e in epochs) / len(epochs)
+    given_prob = np.zeros(len(original))
+    for epoch in epochs:
+        given_prob += run.evidence(epoch, ["original_prob"])["original_prob"].to_numpy()
+    suspicion = 1.0 - given_prob / len(epochs)
     suggested, confidence = _votes(run, epochs, len(original))
     last = run.evidence(epochs[-1])
     importance = (
@@ -80,10 +83,6 @@ def export_labels(run: str | Path | RunFolder, out: Path) -> pa.Table:
     else:
         pq.write_table(table, out)
     return table
-
-
-def _column(run: RunFolder, epoch: int, name: str) -> np.ndarray:
-    return run.evidence(epoch, [name])[name].to_numpy()
 
 
 def _votes(run: RunFolder, epochs: list[int], num_samples: int) -> tuple[np.ndarray, np.ndarray]:

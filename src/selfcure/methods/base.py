@@ -54,3 +54,5 @@ class Method(ABC):
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state of its own, but was given {sorted(state)}")

@@ -1,6 +1,7 @@
 """Plain training: softmax cross-entropy on the given labels. The baseline of every table."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ class Plain(Method):
     """Cross-entropy on the given labels; changes none of them."""
 
     Config = PlainConfig
-    recipes = {"paper": PlainConfig(bias=False), "reference": PlainConfig(bias=True)}
+    recipes: ClassVar = {"paper": PlainConfig(bias=False), "reference": PlainConfig(bias=True)}
 
     def __init__(self, config: PlainConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
         self.module = PlainNet(backbone, num_features, num_classes, bias=config.bias)

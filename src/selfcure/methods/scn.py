@@ -12,7 +12,7 @@ in training mode, before the step; M is rounded down.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -82,7 +82,7 @@ class Scn(Method):
     """Importance weighting, rank regularisation and relabelling."""
 
     Config = ScnConfig
-    recipes = {
+    recipes: ClassVar = {
         "paper": ScnConfig(),
         "reference": ScnConfig(
             rank_weight=None,

@@ -58,7 +58,7 @@ class Engine:
     ):
         self.config, self.method, self.split, self.images = config, method, split, images
         self.validation, self.run, self.device, self.reporter = validation, run, device, reporter
-        method.module.to(device=device, memory_format=torch.channels_last)
+        method.module.to(device).to(memory_format=torch.channels_last)
         self.optimizer = _optimizer(config, method)
         self.forward = (
             MicroBatchedForward(method.module, config.micro_batch_size)
@@ -80,7 +80,7 @@ class Engine:
         scalars = ScalarWriter(self.run.path / "tensorboard", first_epoch=self.epoch)
         with StopRequest() as stop, scalars:
             while self.epoch <= self.config.num_epochs:
-                self._train_epoch(stop)
+                self.train_epoch(stop)
                 record = self._close_epoch()
                 scalars.write(record)
                 self.reporter.epoch(record)
@@ -105,7 +105,8 @@ class Engine:
         self.epoch, self.next_batch = state["epoch"], state["next_batch"]
         self.run.forget_after(self.epoch - 1)
 
-    def _train_epoch(self, stop: StopRequest) -> None:
+    def train_epoch(self, stop: StopRequest) -> None:
+        """The remaining batches of the current epoch; :meth:`fit` then closes it."""
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.epoch)
@@ -114,7 +115,7 @@ class Engine:
         last_save = time.monotonic()
         for rows, images in self._batches():
             batch = Batch(
-                ids=rows,
+                ids=rows.to(self.device),
                 images=self._prepared(images),
                 given_labels=self.book.current(rows).to(self.device),
                 original_labels=self.book.original(rows).to(self.device),
@@ -148,10 +149,13 @@ class Engine:
             self.book.note_labels(output.relabels.ids, output.relabels.labels, output.relabels.margins)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Rows [B] and uint8 images [B, 3, S, S] of the epoch's remaining batches, one batch read ahead."""
+        """Rows [B] and uint8 images [B, 3, S, S] of the epoch's remaining batches; what must be decoded is read ahead."""
         generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", self.epoch))
         order = torch.randperm(len(self.split), generator=generator)
         batches = order.tensor_split(-(-len(order) // self.config.batch_size))[self.next_batch :]
+        if self.images.cached:  # picking from memory is cheaper than a second team of threads beside the network's
+            yield from ((rows, self.images.batch(rows)) for rows in batches)
+            return
         with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as ahead:
             coming = ahead.submit(self.images.batch, batches[0]) if batches else None
             for index, rows in enumerate(batches):
