@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from selfcure.training.checkpoint import load_tensors
 from selfcure.training.config import ResolvedConfig, TrainConfig, resolve
 from selfcure.training.engine import Engine
 from selfcure.training.inference import predict_logits
+from selfcure.training.memory import choose_micro_batch
 from selfcure.training.reporter import Reporter
 from selfcure.training.seeding import derive_seed, torch_seed
 
@@ -72,6 +74,7 @@ def train(
         torch.set_num_threads(config.train.num_threads)
     trained = build_method(config, len(dataset.class_names))
     if not resume:
+        config = _with_micro_batch(config, trained, device)
         document = _document(config, dataset, split, device)
         run = RunFolder.create(out, document, split.ids, split.labels)
     validation = dataset.split("validation") if "validation" in dataset.splits else None
@@ -193,6 +196,15 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _with_micro_batch(config: ResolvedConfig, method: Method, device: torch.device) -> ResolvedConfig:
+    """``config`` with the size of the pieces settled: a resumed run must cut its batches alike."""
+    train = config.train
+    if train.micro_batch_size:
+        return config
+    size = choose_micro_batch(method.module, train.batch_size, train.image_size_px, device)
+    return replace(config, train=replace(train, micro_batch_size=size))
+
+
 def _images(split: Split, config: TrainConfig, reporter: Reporter) -> ImageStore:
     return ImageStore(
         split.encoded_images,
@@ -237,6 +249,10 @@ def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Eng
             else ", no validation split"
         ),
     ]
+    if config.train.micro_batch_size < config.train.batch_size:
+        notes.append(
+            f"batches of {config.train.batch_size} are computed in pieces of {config.train.micro_batch_size}, ranked whole"
+        )
     threads = run.document["environment"]["num_threads"]
     if threads != torch.get_num_threads() and engine.device.type == "cpu":
         notes.append(

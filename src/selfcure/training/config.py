@@ -23,7 +23,8 @@ class TrainConfig:
     batch_size: int = 1024
     """Largest whole batch: an epoch is cut into equal batches of at most this size. Ranking is over the whole batch."""
     micro_batch_size: int = 0
-    """Compute a batch in pieces of this size, same loss, a second forward; 0: at once. Batch norm sees the pieces."""
+    """Compute a batch in pieces of this size: same loss, a second forward, batch norm sees the pieces. 0: the whole batch if
+    it fits in memory, else the largest pieces that do; the run folder says which."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """SGD has momentum 0.9; Adam betas 0.9 and 0.999."""
     learning_rate: float = 0.1

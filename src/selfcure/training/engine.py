@@ -62,7 +62,7 @@ class Engine:
         self.optimizer = _optimizer(config, method)
         self.forward = (
             MicroBatchedForward(method.module, config.micro_batch_size)
-            if config.micro_batch_size
+            if 0 < config.micro_batch_size < config.batch_size
             else WholeForward(method.module)
         )
         self.augment = AUGMENTATIONS[config.augmentation]
@@ -153,7 +153,9 @@ class Engine:
         generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", self.epoch))
         order = torch.randperm(len(self.split), generator=generator)
         batches = order.tensor_split(-(-len(order) // self.config.batch_size))[self.next_batch :]
-        if self.images.cached:  # picking from memory is cheaper than a second team of threads beside the network's
+        if (
+            self.images.cached
+        ):  # picking from memory is cheaper than a second team of threads beside the network's
             yield from ((rows, self.images.batch(rows)) for rows in batches)
             return
         with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as ahead:

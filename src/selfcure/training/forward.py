@@ -38,7 +38,7 @@ class MicroBatchedForward:
 
     def __call__(self, images: Tensor) -> Outputs:
         random_states, pieces = [], []
-        with torch.no_grad(), _frozen_running_statistics(self.module):
+        with torch.no_grad(), frozen_running_statistics(self.module):
             for piece in self._pieces(images):
                 random_states.append(_random_state(images.device))
                 pieces.append(self.module(piece))
@@ -67,7 +67,7 @@ class MicroBatchedForward:
 
 
 @contextmanager
-def _frozen_running_statistics(module: nn.Module) -> Iterator[None]:
+def frozen_running_statistics(module: nn.Module) -> Iterator[None]:
     """Let batch norm normalise by the batch without moving its running statistics; the second forward moves them."""
     norms = [m for m in module.modules() if isinstance(m, _NormBase) and m.track_running_stats]
     for norm in norms:
