@@ -1,32 +1,43 @@
-"""The backbones that a name on the command line can mean."""
+"""The backbones that a name on the command line can mean: ours, and every one of timm's."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
 
 from torch import nn
 
 from selfcure.backbones.compact import Compact
-from selfcure.errors import check_choice
+from selfcure.errors import SelfcureError
 
-
-def _resnet18() -> nn.Module:
-    import timm
-
-    return timm.create_model("resnet18", num_classes=0)
-
-
-BACKBONES: dict[str, Callable[[], nn.Module]] = {
-    "compact": Compact,
-    "resnet18": _resnet18,
-}
-"""Name → function that builds the network with fresh weights and no classifier."""
+BACKBONES: dict[str, Callable[[], nn.Module]] = {"compact": Compact}
+"""Name → function that builds our own networks; any other name is timm's."""
 
 
 def build_backbone(name: str) -> tuple[nn.Module, int]:
     """The backbone ``name`` with fresh weights drawn from torch's global generator, and D, its number of features.
 
+    Args:
+        name: a key of :data:`BACKBONES`, or any timm model, such as ``resnet18``; its classifier is left out.
+
     Raises:
         SelfcureError: there is no such backbone.
+
+    >>> network, num_features = build_backbone("compact")
+    >>> num_features
+    128
     """
-    check_choice("backbone", name, BACKBONES)
-    network = BACKBONES[name]()
-    return network, int(network.num_features)  # type: ignore[arg-type]
+    if name in BACKBONES:
+        network = BACKBONES[name]()
+        return network, int(network.num_features)  # type: ignore[arg-type]
+    import timm
+
+    if not timm.is_model(name):
+        near = get_close_matches(name, [*BACKBONES, *timm.list_models()], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise SelfcureError(
+            f"unknown backbone {name!r}{hint} (compact, or any model of timm, for instance resnet18)"
+        )
+    network = timm.create_model(name, num_classes=0)
+    # Some networks have a layer between pooling and classifier, so that num_features alone is not what comes out.
+    num_features: Any = getattr(network, "head_hidden_size", None) or network.num_features
+    return network, int(num_features)

@@ -40,6 +40,8 @@ class Method(ABC):
 
     module: nn.Module
     """All trained parameters; ``module(images)`` returns :data:`Outputs`."""
+    backbone: nn.Module
+    """The part of ``module`` that pretrained weights go into."""
 
     @abstractmethod
     def __init__(self, config: Any, *, backbone: nn.Module, num_features: int, num_classes: int): ...
@@ -55,4 +57,6 @@ class Method(ABC):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
         if state:
-            raise ValueError(f"{type(self).__name__} keeps no state of its own, but was given {sorted(state)}")
+            raise ValueError(
+                f"{type(self).__name__} keeps no state of its own, but was given {sorted(state)}"
+            )

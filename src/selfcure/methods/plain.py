@@ -37,6 +37,7 @@ class Plain(Method):
     recipes: ClassVar = {"paper": PlainConfig(bias=False), "reference": PlainConfig(bias=True)}
 
     def __init__(self, config: PlainConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
+        self.backbone = backbone
         self.module = PlainNet(backbone, num_features, num_classes, bias=config.bias)
 
     def step(self, batch: Batch, forward: Forward) -> StepOutput:

@@ -94,7 +94,7 @@ class Scn(Method):
     }
 
     def __init__(self, config: ScnConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
-        self.config = config
+        self.config, self.backbone = config, backbone
         self.module: ScnNet = ScnNet(backbone, num_features, num_classes, config)
 
     def step(self, batch: Batch, forward: Forward) -> StepOutput:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from selfcure import metrics
-from selfcure.backbones import build_backbone
+from selfcure.backbones import build_backbone, load_weights
 from selfcure.data.folder import Dataset, Split
 from selfcure.data.images import ImageStore
 from selfcure.errors import SelfcureError
@@ -76,6 +76,11 @@ def train(
     if not resume:
         config = _with_micro_batch(config, trained, device)
         document = _document(config, dataset, split, device)
+        if config.train.weights:
+            loaded = load_weights(
+                trained.backbone, config.train.weights, min_share=config.train.min_weights_share
+            )
+            document["weights"] = str(loaded)
         run = RunFolder.create(out, document, split.ids, split.labels)
     validation = dataset.split("validation") if "validation" in dataset.splits else None
     engine = Engine(
@@ -173,7 +178,7 @@ def load_run(run: RunFolder) -> tuple[Method, ResolvedConfig]:
     trained = build_method(config, len(run.class_names))
     groups, _ = load_tensors(run.model)
     try:
-        trained.module.load_state_dict(groups["module"])
+        trained.module.load_state_dict(groups.get("module", {}))
     except RuntimeError as error:
         raise SelfcureError(
             f"{run.model} does not hold the weights of {run.path}/config.json: {error}"
@@ -237,8 +242,9 @@ def _document(config: ResolvedConfig, dataset: Dataset, split: Split, device: to
 
 def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Engine) -> list[str]:
     num_parameters = sum(p.numel() for p in engine.method.module.parameters())
+    start = "" if config.train.weights else " from scratch"
     notes = [
-        f"{config.method} ({config.recipe}) · {config.train.backbone}, {num_parameters:,} parameters from scratch · "
+        f"{config.method} ({config.recipe}) · {config.train.backbone}, {num_parameters:,} parameters{start} · "
         f"{config.train.image_size_px} px · batch {config.train.batch_size} · seed {config.train.seed} · "
         f"{engine.device.type}",
         f"{len(engine.split):,} training images of {len(dataset.class_names)} classes"
@@ -249,6 +255,8 @@ def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Eng
             else ", no validation split"
         ),
     ]
+    if config.train.weights:
+        notes.append(f"weights {config.train.weights}: {run.document['weights']}")
     if config.train.micro_batch_size < config.train.batch_size:
         notes.append(
             f"batches of {config.train.batch_size} are computed in pieces of {config.train.micro_batch_size}, ranked whole"

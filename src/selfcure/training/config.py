@@ -15,7 +15,11 @@ class TrainConfig:
     """Everything that decides a training, whatever the method; saved resolved in the run folder."""
 
     backbone: str = "resnet18"
-    """Name of the network; fresh weights."""
+    """Name of the network: compact, or any of timm's."""
+    weights: str = ""
+    """Checkpoint file or run folder that the backbone starts from; empty: fresh weights."""
+    min_weights_share: float = 0.9
+    """Share of the backbone that ``weights`` must fill, by number of elements; less is an error."""
     image_size_px: int = 224
     """Side of the square images that the network sees."""
     num_epochs: int = 40
@@ -100,7 +104,17 @@ class ResolvedConfig:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> "ResolvedConfig":
-        """Back from :meth:`as_dict`; every field must be there."""
+        """Back from :meth:`as_dict`.
+
+        Raises:
+            SelfcureError: an unknown method, or a field is missing or unknown: another version wrote it.
+        """
+        check_choice("method", str(saved.get("method")), METHODS)
+        expected = {"method", "recipe", *_field_types(saved["method"])}
+        if odd := sorted(expected ^ saved.keys()):
+            raise SelfcureError(
+                f"the saved configuration is of another version of selfcure: missing or unknown: {', '.join(odd)}"
+            )
         fields = {k: v for k, v in saved.items() if k not in ("method", "recipe")}
         return _build(saved["method"], saved["recipe"], fields)
 
@@ -166,6 +180,10 @@ def _check(config: TrainConfig) -> None:
     for name, low in lowest.items():
         if not getattr(config, name) >= low:
             raise SelfcureError(f"{name} must be at least {low}, not {getattr(config, name)}")
+    for name in ("std", "lr_decay"):
+        value = getattr(config, name)
+        if not min(value if isinstance(value, tuple) else (value,)) > 0:
+            raise SelfcureError(f"{name} must be above 0, not {value}")
 
 
 def _field_types(method: str) -> dict[str, Any]:
@@ -178,8 +196,13 @@ def _parse(name: str, value: Any, kind: Any) -> Any:
         check_choice(name, str(value), get_args(kind))
         return str(value)
     if get_origin(kind) is tuple:
-        parts = [p for p in value.split(",") if p.strip()] if isinstance(value, str) else list(value)
         inner = get_args(kind)
+        if isinstance(value, str):
+            parts = [p for p in value.split(",") if p.strip()]
+        elif isinstance(value, list | tuple):
+            parts = list(value)
+        else:
+            raise SelfcureError(f"{name} takes numbers separated by commas, not {value!r}")
         if inner[-1] is not Ellipsis and len(parts) != len(inner):
             raise SelfcureError(f"{name} takes {len(inner)} numbers separated by commas, not {value!r}")
         return tuple(_parse(name, part, inner[0]) for part in parts)
@@ -193,7 +216,10 @@ def _parse(name: str, value: Any, kind: Any) -> Any:
             raise SelfcureError(f"{name} takes true or false, not {value!r}")
         return words[str(value).lower()]
     try:
-        return kind(value)
-    except ValueError:
-        noun = {int: "a whole number", float: "a number"}[kind]
+        parsed = kind(value)
+        if kind is int and not isinstance(value, str) and parsed != value:
+            raise ValueError  # int() would cut 2.5 to 2
+    except (TypeError, ValueError, OverflowError):
+        noun = {int: "a whole number", float: "a number"}.get(kind, "a text")
         raise SelfcureError(f"{name} takes {noun}, not {value!r}") from None
+    return parsed

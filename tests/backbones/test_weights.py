@@ -1,0 +1,165 @@
+"""Checkpoints in the published namings really load: features before and after agree."""
+
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models import resnet18
+
+import selfcure
+from conftest import TINY
+from selfcure.backbones import build_backbone, load_weights
+from selfcure.errors import SelfcureError
+
+IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def published():
+    """torchvision's ResNet-18 with running statistics that are not the fresh ones."""
+    torch.manual_seed(1)
+    network = resnet18(weights=None)
+    network.train()(IMAGES)
+    return network.eval()
+
+
+def features_of(published: nn.Module) -> torch.Tensor:
+    return nn.Sequential(*list(published.children())[:-1])(IMAGES).flatten(1)
+
+
+def public_scn_names(published: nn.Module) -> dict[str, torch.Tensor]:
+    """As the public SCN code saves it: nn.Sequential of ResNet's children, attention and classifier beside it."""
+    features = nn.Sequential(*list(published.children())[:-2])
+    state = {f"features.{name}": value for name, value in features.state_dict().items()}
+    return {
+        **state,
+        "alpha.0.weight": torch.zeros(1, 512),
+        "alpha.0.bias": torch.zeros(1),
+        "fc.weight": torch.zeros(7, 512),
+    }
+
+
+SHAPES = {
+    "torchvision": lambda p: p.state_dict(),
+    "without counters": lambda p: {k: v for k, v in p.state_dict().items() if "num_batches" not in k},
+    "nested state_dict of DataParallel": lambda p: {
+        "epoch": 3,
+        "state_dict": {f"module.{k}": v for k, v in p.state_dict().items()},
+    },
+    "public SCN code": lambda p: {
+        "iter": 7,
+        "model_state_dict": public_scn_names(p),
+        "optimizer_state_dict": {"state": {}},
+    },
+    "MoCo encoder": lambda p: {"state_dict": {f"module.encoder.{k}": v for k, v in p.state_dict().items()}},
+    "numbered children": lambda p: nn.Sequential(*list(p.children())[:-1]).state_dict(),
+}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_published_shapes_load(published, tmp_path, shape, suffix):
+    content, path = SHAPES[shape](published), tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save(content, path)
+    elif all(isinstance(v, torch.Tensor) for v in content.values()):
+        save_file(content, path)
+    else:
+        pytest.skip("safetensors does not nest")
+    backbone, _ = build_backbone("resnet18")
+    report = load_weights(backbone, path)
+    assert report.share == 1
+    assert not report.missing
+    assert not report.misshapen
+    torch.testing.assert_close(backbone.eval()(IMAGES), features_of(published))
+
+
+def test_what_is_left_over_is_named(published, tmp_path):
+    torch.save(public_scn_names(published), tmp_path / "scn.pth")
+    backbone, _ = build_backbone("resnet18")
+    report = load_weights(backbone, tmp_path / "scn.pth")
+    assert report.unexpected == ("alpha.0.weight", "alpha.0.bias", "fc.weight")
+    assert "3 unexpected (alpha.0.weight" in str(report)
+
+
+def test_too_little_is_an_error_and_changes_nothing(published, tmp_path):
+    state = {f"other.{k}" if "layer4" in k else k: v for k, v in published.state_dict().items()}
+    torch.save(state, tmp_path / "half.pth")
+    backbone, _ = build_backbone("resnet18")
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    with pytest.raises(SelfcureError, match=r"do not fit .* missing \(layer4.*at least 90 %"):
+        load_weights(backbone, tmp_path / "half.pth")
+    assert all(torch.equal(v, before[k]) for k, v in backbone.state_dict().items())
+    assert load_weights(backbone, tmp_path / "half.pth", min_share=0).share < 0.5
+
+
+def test_another_network_is_an_error(published, tmp_path):
+    torch.save(published.state_dict(), tmp_path / "resnet18.pth")
+    with pytest.raises(SelfcureError, match="do not fit"):
+        load_weights(build_backbone("compact")[0], tmp_path / "resnet18.pth")
+
+
+def test_another_shape_is_counted(tmp_path):
+    backbone, _ = build_backbone("compact")
+    state = backbone.state_dict()
+    state["layers.0.weight"] = torch.zeros(16, 1, 3, 3)
+    torch.save(state, tmp_path / "gray.pth")
+    assert load_weights(backbone, tmp_path / "gray.pth").misshapen == ("layers.0.weight",)
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.system, ("touch harmed",)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Malicious()}, "bad.pth")
+    with pytest.raises(SelfcureError, match="without running code"):
+        load_weights(build_backbone("compact")[0], "bad.pth")
+    assert not os.path.exists("harmed")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.pth", None, "do not exist"),
+        ("torn.safetensors", b"abc", "damaged"),
+        ("torn.pth", b"abc", "damaged"),
+    ],
+)
+def test_bad_files_are_one_clear_error(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SelfcureError, match=message):
+        load_weights(build_backbone("compact")[0], tmp_path / name)
+
+
+def test_a_list_is_no_checkpoint(tmp_path):
+    torch.save([torch.zeros(2)], tmp_path / "list.pth")
+    with pytest.raises(SelfcureError, match="no named tensors"):
+        load_weights(build_backbone("compact")[0], tmp_path / "list.pth")
+
+
+def test_a_run_starts_from_another_run(stripes_folder, tmp_path):
+    first = selfcure.train(stripes_folder, out=tmp_path / "first", method="scn", **TINY)
+    second = selfcure.train(
+        stripes_folder,
+        out=tmp_path / "second",
+        method="plain",
+        weights=str(first.path),
+        **{**TINY, "learning_rate": 0.0},
+    )
+    assert "100.0 % of the backbone" in second.document["weights"]
+    before, after = (selfcure.training.api.load_run(run)[0].backbone for run in (first, second))
+    for (name, a), b in zip(before.named_parameters(), after.parameters(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_any_timm_model_by_name_and_a_typo():
+    network, num_features = build_backbone("mobilenetv3_small_050")
+    assert network.eval()(IMAGES).shape == (2, num_features)
+    with pytest.raises(SelfcureError, match="did you mean 'resnet18'"):
+        build_backbone("resnet-18")
