@@ -1,13 +1,14 @@
 """Small dataset folders that the tests draw themselves, and the real data where it is."""
 
-import io
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from stripes import write_stripes
+
+# Before torch is imported: tiny networks lose more to a second thread than they gain, much more on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
@@ -21,57 +22,7 @@ def ferplus_zip() -> Path:
     return path
 
 
-def stripes(label: int, num_classes: int, size: int, rng: np.random.Generator) -> bytes:
-    """A noisy image whose bright stripe says its class."""
-    pixels = rng.integers(0, 140, (size, size, 3)).astype(np.uint8)
-    height = size // num_classes
-    pixels[label * height : (label + 1) * height] += 90
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png")
-    return buffer.getvalue()
-
-
-def write_stripes(
-    out: Path,
-    *,
-    num: int = 120,
-    num_validation: int = 40,
-    num_classes: int = 3,
-    noise: float = 0.3,
-    seed: int = 0,
-    truth: str = "true",
-):
-    """A dataset folder of striped images; ``truth`` may be true, random or absent, all else equal."""
-    from selfcure.data.readers.base import Entry, Listing, write_listing
-
-    rng, other = np.random.default_rng(seed), np.random.default_rng(99)
-    entries, images = [], {}
-    for split, count in (("train", num), ("validation", num_validation)):
-        for index in range(count):
-            label = int(rng.integers(num_classes))
-            flipped = split == "train" and rng.random() < noise
-            given = int((label + rng.integers(1, num_classes)) % num_classes) if flipped else label
-            name = f"{split}-{index:04d}"
-            images[name] = stripes(label, num_classes, 16, rng)
-            known = {"true": label, "random": int(other.integers(num_classes)), "absent": None}[truth]
-            entries.append(Entry(name, split, f"{name}.png", given, known))
-    names = [f"stripe {k}" for k in range(num_classes)]
-    listing = Listing("stripes", Path("stripes"), names, entries, [], lambda entry: images[entry.id])
-    return write_listing(listing, out)
-
-
 @pytest.fixture(scope="session")
 def stripes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 training and 40 validation images of 3 classes, 30 % of the training labels wrong, truth known."""
     return write_stripes(tmp_path_factory.mktemp("data") / "stripes").path
-
-
-TINY = {
-    "backbone": "compact",
-    "image_size_px": 16,
-    "num_epochs": 4,
-    "batch_size": 40,
-    "learning_rate": 0.05,
-    "seed": 3,
-}
-"""Settings of a training that takes a second."""

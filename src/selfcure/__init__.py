@@ -4,22 +4,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfcure.data.folder import Dataset as Dataset
     from selfcure.data.importing import import_dataset as import_dataset
+    from selfcure.data.join import join as join
     from selfcure.data.noise import add_noise as add_noise
+    from selfcure.data.sample import sample as sample
+    from selfcure.data.split import split as split
+    from selfcure.data.synthetic_folder import write_synthetic as write_synthetic
+    from selfcure.demo import run_demo as run_demo
+    from selfcure.errors import SelfcureError as SelfcureError
+    from selfcure.labels import export_labels as export_labels
+    from selfcure.labels import label_table as label_table
+    from selfcure.runs import RunFolder as RunFolder
     from selfcure.training.api import evaluate as evaluate
     from selfcure.training.api import train as train
 
 # Heavy modules load at first use, so that `import selfcure` and the command line answer at once.
 _HOMES = {
-    "train": "selfcure.training.api",
-    "evaluate": "selfcure.training.api",
-    "import_dataset": "selfcure.data.importing",
-    "add_noise": "selfcure.data.noise",
-    "label_table": "selfcure.labels",
-    "write_synthetic": "selfcure.data.synthetic_folder",
     "Dataset": "selfcure.data.folder",
     "RunFolder": "selfcure.runs",
     "SelfcureError": "selfcure.errors",
+    "add_noise": "selfcure.data.noise",
+    "evaluate": "selfcure.training.api",
+    "export_labels": "selfcure.labels",
+    "import_dataset": "selfcure.data.importing",
+    "join": "selfcure.data.join",
+    "label_table": "selfcure.labels",
+    "run_demo": "selfcure.demo",
+    "sample": "selfcure.data.sample",
+    "split": "selfcure.data.split",
+    "train": "selfcure.training.api",
+    "write_synthetic": "selfcure.data.synthetic_folder",
 }
 
 __all__ = list(_HOMES)

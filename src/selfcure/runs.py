@@ -24,6 +24,8 @@ from selfcure.core import LabelChanges
 from selfcure.errors import SelfcureError
 
 CONFIG = "config.json"
+_SAMPLES = "samples.parquet"
+_BEGUN = {"evidence", "changes", _SAMPLES, _SAMPLES + ".tmp", CONFIG + ".tmp"}
 
 _CHANGES = pa.schema(
     [
@@ -41,7 +43,7 @@ class RunFolder:
     """A run folder, opened.
 
     Raises:
-        SelfcureError: ``path`` is not one.
+        SelfcureError: ``path`` is not one, or its ``config.json`` is damaged.
     """
 
     def __init__(self, path: str | Path):
@@ -51,7 +53,11 @@ class RunFolder:
             raise SelfcureError(
                 f"run folder {self.path} {what}; 'selfcure train DATA --out {self.path}' makes one"
             )
-        self.document: dict[str, Any] = json.loads((self.path / CONFIG).read_text())
+        try:
+            self.document: dict[str, Any] = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+            self.class_names: tuple[str, ...] = tuple(self.document["class_names"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SelfcureError(f"{self.path / CONFIG} is damaged ({error!r}); train again") from error
 
     @classmethod
     def create(
@@ -62,11 +68,12 @@ class RunFolder:
         Raises:
             SelfcureError: ``path`` exists and is not empty.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        # A kill in here leaves no config yet: begin again, for there is nothing that a resume could take up.
+        if path.exists() and (not path.is_dir() or not _BEGUN.issuperset(f.name for f in path.iterdir())):
             raise SelfcureError(f"{path} already exists; go on with --resume, or choose another --out")
         for folder in ("evidence", "changes"):
-            (path / folder).mkdir(parents=True)
-        _write_table(path / "samples.parquet", pa.table({"id": ids, "original": labels}))
+            (path / folder).mkdir(parents=True, exist_ok=True)
+        _write_table(path / _SAMPLES, pa.table({"id": ids, "original": labels}))
         # Last, so that a folder with a config is a whole one.
         write_text(path / CONFIG, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         return cls(path)
@@ -83,29 +90,30 @@ class RunFolder:
     def finished(self) -> bool:
         return self.model.exists()
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(self.document["class_names"])
-
     def metrics(self) -> list[dict[str, Any]]:
         """One record per finished epoch."""
         file = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        if not file.exists():
+            return []
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        if lines and not lines[-1].endswith("\n"):  # torn by a kill or a full disk
+            lines.pop()
+        return [json.loads(line) for line in lines]
 
     def samples(self) -> pa.Table:
         """``id`` and ``original`` label of every sample, in row order."""
-        return pq.read_table(self.path / "samples.parquet")
+        return _read_table(self.path / _SAMPLES)
 
     def evidence(self, epoch: int, columns: list[str] | None = None) -> pa.Table:
         """Per-sample evidence of one epoch, in row order."""
-        return pq.read_table(self._epoch_file("evidence", epoch), columns=columns)
+        return _read_table(self._epoch_file("evidence", epoch), columns)
 
     def changes(self) -> pa.Table:
         """All label changes so far, oldest first."""
         files = sorted((self.path / "changes").glob("epoch-*.parquet"))
         if not files:
             return _CHANGES.empty_table()
-        return pa.concat_tables([pq.read_table(file) for file in files])
+        return pa.concat_tables([_read_table(file) for file in files])
 
     def write_epoch(
         self,
@@ -127,7 +135,7 @@ class RunFolder:
         metrics = self.path / "metrics.jsonl"
         if metrics.exists():
             # The last line may be torn; it belongs to an epoch that has no checkpoint.
-            kept = metrics.read_text().splitlines(keepends=True)[:epoch]
+            kept = metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:epoch]
             write_text(metrics, "".join(kept))
         for folder in ("evidence", "changes"):
             for file in (self.path / folder).glob("epoch-*"):
@@ -143,6 +151,13 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".tmp")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
+
+
+def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SelfcureError(f"{path} is missing or damaged ({error}); train again") from error
 
 
 def _write_table(path: Path, table: pa.Table) -> None:

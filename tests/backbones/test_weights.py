@@ -9,9 +9,9 @@ from torch import nn
 from torchvision.models import resnet18
 
 import selfcure
-from conftest import TINY
 from selfcure.backbones import build_backbone, load_weights
 from selfcure.errors import SelfcureError
+from stripes import TINY
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

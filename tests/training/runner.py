@@ -13,11 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import TINY
 from selfcure.runs import RunFolder
 from selfcure.training import checkpoint
 from selfcure.training.api import train
 from selfcure.training.reporter import Reporter
+from stripes import TINY
 
 
 def killer(when: int):

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import selfcure
-from conftest import TINY
 from selfcure.training import memory
 from selfcure.training.api import build_method
 from selfcure.training.config import resolve
+from stripes import TINY
 
 CPU = torch.device("cpu")
 

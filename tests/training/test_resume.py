@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 import selfcure
-from conftest import TINY, write_stripes
 from selfcure.errors import SelfcureError
 from selfcure.runs import RunFolder
 from selfcure.training.interrupt import Interrupted
 from selfcure.training.reporter import Reporter
+from stripes import TINY, write_stripes
 
 RUNNER = Path(__file__).with_name("runner.py")
 TIMING = ("seconds", "images_per_second")

@@ -18,7 +18,10 @@ _CHUNK = 256
 
 def decode(data: bytes, size_px: int) -> np.ndarray:
     """Decode an encoded image to [3, S, S] uint8 RGB, upright and stretched to a square (the public code does too)."""
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would cut off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    image = image.convert("RGB")
     if image.size != (size_px, size_px):
         image = image.resize((size_px, size_px), Image.Resampling.BILINEAR)
     return np.asarray(image).transpose(2, 0, 1)
@@ -88,7 +91,7 @@ class ImageStore:
             record = self._encoded[rows[position]]
             try:
                 images[position] = decode(record["bytes"].as_py(), self.size_px)
-            except (OSError, ValueError, TypeError) as error:
+            except Exception as error:  # Pillow raises nearly anything on a broken file
                 raise SelfcureError(
                     f"image {record['path'].as_py()!r} (row {rows[position]}) cannot be decoded: {error}; "
                     "import the dataset again"

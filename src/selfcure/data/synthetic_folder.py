@@ -59,6 +59,7 @@ def write_synthetic(
         "size_px": size_px,
         "seed": seed,
     }
+    synthesize(0, **options)  # type: ignore[arg-type]  # refuses what is out of range before anything is written
     shards = {split: -(-total // _SHARD) for split, total in totals.items() if total}
     plan = {"layout": "synthetic", "options": options, "num": totals}
     writer = FolderWriter(Path(out), class_names=CLASS_NAMES, plan=plan, num_shards=shards, extra=_EXTRA)
@@ -87,10 +88,7 @@ def write_synthetic(
 
 
 def _draw(split: str, start: int, stop: int, **arguments: float) -> pa.Table:
-    try:
-        faces = synthesize(stop - start, start=start, **arguments)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise SelfcureError(str(error)) from error
+    faces = synthesize(stop - start, start=start, **arguments)  # type: ignore[arg-type]
     names = [f"{split}-{index:06d}" for index in range(start, stop)]
     return pa.table(
         {

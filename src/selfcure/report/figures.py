@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -31,19 +32,24 @@ def importance_histogram(groups: Mapping[str, np.ndarray], title: str) -> Figure
     """Histograms of importance, one row a group on a common axis, each with its mean.
 
     Args:
-        groups: name → [n] importance in (0, 1).
+        groups: name → [n] importance in (0, 1); an empty group says so.
     """
     figure = Figure(figsize=(7, 0.9 + 1.1 * len(groups)), layout="constrained")
     axes = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
     everything = np.concatenate(list(groups.values()))
-    edges = np.linspace(everything.min(), everything.max(), 51)
-    for axis, (name, values), color in zip(axes, groups.items(), _SERIES, strict=False):
-        axis.hist(values, bins=edges, color=color, alpha=0.85, weights=np.full(len(values), 1 / len(values)))
-        axis.axvline(values.mean(), color=INK, linewidth=1.2)
+    edges = np.linspace(everything.min(initial=1), everything.max(initial=0), 51)
+    for axis, (name, values), color in zip(axes, groups.items(), cycle(_SERIES), strict=False):
+        mean = "none"
+        if len(values):
+            axis.hist(
+                values, bins=edges, color=color, alpha=0.85, weights=np.full(len(values), 1 / len(values))
+            )
+            axis.axvline(values.mean(), color=INK, linewidth=1.2)
+            mean = f"mean {values.mean():.3f}"
         axis.set_yticks([])
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.set_title(f"{name}, {len(values):,}", loc="left", color=color, weight="bold", fontsize=9.5)
-        axis.set_title(f"mean {values.mean():.3f}", loc="right", color=INK, fontsize=9.5)
+        axis.set_title(mean, loc="right", color=INK, fontsize=9.5)
     axes[-1].set_xlabel(
         "importance α after the last epoch (share of each kind's samples; line: mean)", color=MUTED
     )
@@ -58,7 +64,7 @@ def face_sheet(sections: Mapping[str, Sequence[Face]], title: str, *, columns: i
         sections: heading → faces, drawn row by row; an empty section says so.
     """
     rows = {heading: max(1, -(-len(faces) // columns)) for heading, faces in sections.items()}
-    num_lines = max((len(face.lines) for faces in sections.values() for face in faces), default=1)
+    num_lines = max([1, *(len(face.lines) for faces in sections.values() for face in faces)])
     cell, head = 1.0 + 0.17 * num_lines, 0.34
     height = 0.45 + sum(head + cell * count for count in rows.values())
     width = 1.08 * columns + 0.2

@@ -69,17 +69,22 @@ def train(
             f"{dataset.path} has {len(split)} training samples and {len(dataset.class_names)} classes; "
             "training needs at least two of each"
         )
+    if config.train.select == "validation" and "validation" not in dataset.splits:
+        raise SelfcureError(f"select=validation needs a validation split; {dataset.path} has none")
     device = pick_device(config.train.device)
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
     trained = build_method(config, len(dataset.class_names))
+    # A run killed before its first checkpoint starts from these weights again.
+    loaded = None
+    if config.train.weights and not (resume and run.checkpoint.exists()):
+        loaded = load_weights(
+            trained.backbone, config.train.weights, min_share=config.train.min_weights_share
+        )
     if not resume:
         config = _with_micro_batch(config, trained, device)
         document = _document(config, dataset, split, device)
-        if config.train.weights:
-            loaded = load_weights(
-                trained.backbone, config.train.weights, min_share=config.train.min_weights_share
-            )
+        if loaded:
             document["weights"] = str(loaded)
         run = RunFolder.create(out, document, split.ids, split.labels)
     validation = dataset.split("validation") if "validation" in dataset.splits else None
@@ -181,7 +186,7 @@ def load_run(run: RunFolder) -> tuple[Method, ResolvedConfig]:
         trained.module.load_state_dict(groups.get("module", {}))
     except RuntimeError as error:
         raise SelfcureError(
-            f"{run.model} does not hold the weights of {run.path}/config.json: {error}"
+            f"{run.model} does not hold the weights of {run.path}/config.json: {' '.join(str(error).split())}"
         ) from error
     return trained, config
 

@@ -50,20 +50,19 @@ class MicroBatchedForward:
         loss.backward()  # as far as the outputs, and to parameters outside the network's forward
         for images, random_states, outputs in self._calls:
             gradients = {name: out.grad for name, out in outputs.items() if out.grad is not None}
-            pieces = zip(self._pieces(images), random_states, self._pieces_of(gradients), strict=True)
-            for piece, random_state, gradient in pieces:
+            for index, (piece, random_state) in enumerate(
+                zip(self._pieces(images), random_states, strict=True)
+            ):
+                gradient = {name: self._pieces(whole)[index] for name, whole in gradients.items()}
                 _set_random_state(random_state, images.device)
                 again = self.module(piece)
-                torch.autograd.backward([again[name] for name in gradient], list(gradient.values()))
+                if gradient:  # else a call that the method only looked at; batch norm has seen it now
+                    torch.autograd.backward([again[name] for name in gradient], list(gradient.values()))
         self._calls.clear()
 
     def _pieces(self, batch: Tensor) -> tuple[Tensor, ...]:
         # Equal pieces: a last one of a single image would leave batch norm nothing to normalise.
         return batch.tensor_split(-(-len(batch) // self.micro_batch_size))
-
-    def _pieces_of(self, gradients: Outputs) -> list[Outputs]:
-        columns = [self._pieces(gradient) for gradient in gradients.values()]
-        return [dict(zip(gradients, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 @contextmanager

@@ -1,0 +1,234 @@
+"""Augmentations: repeatable, drawn for each sample, and distributed as they say; against loops over samples."""
+
+import math
+
+import pytest
+import torch
+
+from selfcure.data.transforms import (
+    AUGMENTATIONS,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    add_pixel_noise,
+    erase,
+    flip,
+    flip_and_shift,
+    normalize,
+    to_float,
+)
+
+every_augmentation = pytest.mark.parametrize("name", AUGMENTATIONS)
+ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+
+def images(num: int = 64, height: int = 24, width: int = 24, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (num, 3, height, width), generator=generator, dtype=torch.uint8)
+
+
+def same(num: int, size: int = 24) -> torch.Tensor:
+    """One image again and again: what differs afterwards was drawn for the sample."""
+    return images(1, size, size).expand(num, 3, size, size).contiguous()
+
+
+@every_augmentation
+def test_shape_type_and_input_are_kept(name):
+    batch = images()
+    before = batch.clone()
+    result = AUGMENTATIONS[name](batch, 3, IMAGENET_MEAN, IMAGENET_STD)
+    assert result.dtype == torch.float32
+    assert result.shape == batch.shape
+    assert torch.equal(batch, before), "the cache hands out what it keeps"
+
+
+@every_augmentation
+def test_values_stay_in_the_range_of_images(name):
+    result = AUGMENTATIONS[name](images(), 3, ZERO, ONE)
+    assert result.min() >= 0
+    assert result.max() <= 1
+    assert result.max() > 0.9
+
+
+@every_augmentation
+def test_a_seed_augments_alike_whatever_was_drawn_before(name):
+    batch, augment = images(), AUGMENTATIONS[name]
+    first = augment(batch, 5, ZERO, ONE)
+    state = torch.get_rng_state()
+    assert torch.equal(augment(batch, 5, ZERO, ONE), first)
+    assert torch.equal(torch.get_rng_state(), state), "the global generator is nobody's here"
+    assert torch.equal(augment(batch, 6, ZERO, ONE), first) == (name == "none")
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS.keys() - {"none"}))
+def test_every_sample_gets_its_own_draw(name):
+    result = AUGMENTATIONS[name](same(64), 1, ZERO, ONE)
+    assert len(torch.unique(result.flatten(1), dim=0)) > 16
+
+
+def test_none_only_normalizes():
+    batch = images()
+    result = AUGMENTATIONS["none"](batch, 0, IMAGENET_MEAN, IMAGENET_STD)
+    expected = torch.stack(
+        [(batch[:, c] / 255.0 - IMAGENET_MEAN[c]) / IMAGENET_STD[c] for c in range(3)], dim=1
+    )
+    torch.testing.assert_close(result, expected)
+
+
+def test_to_float_and_normalize_by_hand():
+    pixel = torch.tensor([[[[0]], [[51]], [[255]]]], dtype=torch.uint8)
+    floats = to_float(pixel)
+    torch.testing.assert_close(floats.flatten(), torch.tensor([0.0, 0.2, 1.0]))
+    result = normalize(floats, (0.5, 0.1, 0.0), (0.5, 0.1, 2.0)).flatten()
+    torch.testing.assert_close(result, torch.tensor([-1.0, 1.0, 0.5]))
+
+
+def naive_flip_and_shift(batch, generator, max_shift):
+    """The same draws in the same order, then one pixel at a time."""
+    num, _, height, width = batch.shape
+    limits = (int(height * max_shift), int(width * max_shift))
+    down, right = (
+        torch.randint(-limit, limit + 1, (num, 1), generator=generator).flatten().tolist() for limit in limits
+    )
+    mirrored = (torch.rand(num, generator=generator) < 0.5).tolist()
+
+    def reflect(position, side):
+        position = abs(position)
+        return 2 * (side - 1) - position if position >= side else position
+
+    result = torch.empty_like(batch)
+    for i in range(num):
+        for y in range(height):
+            for x in range(width):
+                from_x = width - 1 - x if mirrored[i] else x
+                result[i, :, y, x] = batch[
+                    i, :, reflect(y + down[i], height), reflect(from_x + right[i], width)
+                ]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "max_shift"), [(12, 12, 1 / 12), (9, 13, 0.4), (8, 8, 0.9), (10, 10, 0)]
+)
+def test_flip_and_shift_matches_a_loop(height, width, max_shift):
+    batch = images(12, height, width)
+    result = flip_and_shift(batch, torch.Generator().manual_seed(4), max_shift=max_shift)
+    expected = naive_flip_and_shift(batch, torch.Generator().manual_seed(4), max_shift)
+    assert torch.equal(result, expected)
+    assert result.dtype == torch.uint8
+
+
+def test_half_are_mirrored_and_shifts_cover_their_range_evenly():
+    ramp = torch.arange(24, dtype=torch.float32).expand(4000, 3, 24, 24)
+    result = flip_and_shift(ramp, torch.Generator().manual_seed(0))[:, 0, 0]
+    mirrored = result[:, 11] > result[:, 12]
+    assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.03)
+    shifts = torch.where(mirrored, result[:, 11] - 12, result[:, 11] - 11)
+    assert sorted(shifts.unique().tolist()) == [-2, -1, 0, 1, 2]
+    for value in (-2, 0, 2):
+        assert (shifts == value).float().mean().item() == pytest.approx(0.2, abs=0.03)
+
+
+def test_flip_mirrors_where_it_is_told():
+    batch = images(3)
+    result = flip(batch, torch.tensor([True, False, True]))
+    for index, expected in enumerate((batch[0].flip(2), batch[1], batch[2].flip(2))):
+        assert torch.equal(result[index], expected)
+
+
+def test_pixel_noise_has_its_variance_where_it_is_told():
+    gray = torch.full((40, 3, 32, 32), 0.5)
+    which = torch.arange(40) % 2 == 0
+    result = add_pixel_noise(gray.clone(), which, variance=30, seed=1)
+    assert torch.equal(result[~which], gray[~which])
+    noise = (result[which] - 0.5) * 255
+    assert noise.mean().item() == pytest.approx(0, abs=0.1)
+    assert noise.var().item() == pytest.approx(30, rel=0.02)
+    assert noise.flatten(1).var(1).min() > 20, "every chosen sample has its own"
+    black = add_pixel_noise(torch.zeros(4, 3, 8, 8), torch.ones(4, dtype=torch.bool), variance=30, seed=1)
+    assert black.min() == 0
+
+
+def test_noise_for_nobody_changes_nothing():
+    batch = to_float(images(4))
+    assert torch.equal(
+        add_pixel_noise(batch.clone(), torch.zeros(4, dtype=torch.bool), variance=30, seed=1), batch
+    )
+
+
+def rectangles(num: int, height: int, width: int, **settings) -> list[tuple[int, int, int, int] | None]:
+    """Top, left, height and width of what was erased from each image; asserts that it is one rectangle, all channels."""
+    erased = erase(torch.ones(num, 3, height, width), torch.Generator().manual_seed(0), **settings)
+    found = []
+    for image in erased:
+        assert torch.equal(image[0], image[1])
+        assert torch.equal(image[0], image[2])
+        hole = image[0] == 0
+        rows, columns = hole.any(1).nonzero().flatten(), hole.any(0).nonzero().flatten()
+        if not len(rows):
+            found.append(None)
+            continue
+        top, left = rows[0].item(), columns[0].item()
+        tall, wide = len(rows), len(columns)
+        assert hole[top : top + tall, left : left + wide].all()
+        assert hole.sum() == tall * wide
+        found.append((top, left, tall, wide))
+    return found
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80)])
+def test_erased_rectangles_keep_their_bounds(height, width):
+    found = rectangles(1500, height, width, probability=1.0)
+    assert None not in found
+    shares = [tall * wide / (height * width) for _, _, tall, wide in found]
+    ratios = [tall / wide for _, _, tall, wide in found]
+    # Sides are rounded to pixels: half a pixel of the shorter side, which is at least 5 here.
+    assert 0.02 * 0.85 <= min(shares) < 0.03
+    assert 0.24 < max(shares) <= 0.25 * 1.05
+    assert 0.3 * 0.85 <= min(ratios) < 0.4
+    assert 2.5 < max(ratios) <= 3.3 * 1.15
+    assert sum(shares) / len(shares) == pytest.approx(0.135, abs=0.01)
+    assert sum(map(math.log, ratios)) / len(ratios) == pytest.approx(math.log(0.3 * 3.3) / 2, abs=0.06)
+    assert min(top for top, *_ in found) == min(left for _, left, *_ in found) == 0
+    assert max(top + tall for top, _, tall, _ in found) == height
+    assert max(left + wide for _, left, _, wide in found) == width
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.2, 0.5])
+def test_erasing_happens_as_often_as_it_says(probability):
+    found = rectangles(3000, 32, 32, probability=probability)
+    share = sum(hole is not None for hole in found) / len(found)
+    assert share == pytest.approx(probability, abs=0.03)
+
+
+def test_a_rectangle_that_never_fits_erases_nothing():
+    assert rectangles(50, 32, 4, probability=1.0, area=(0.9, 0.9), aspect=(0.01, 0.011)) == [None] * 50
+
+
+def test_reference_flips_a_quarter_gives_a_quarter_noise_and_erases_half():
+    num, size = 3000, 24
+    # Grey with a bright stripe at the left: mirrored, noisy and erased samples can be told apart.
+    pixels = torch.full((num, 3, size, size), 128, dtype=torch.uint8)
+    pixels[..., :4] = 200
+    result = AUGMENTATIONS["reference"](pixels, 11, ZERO, ONE) * 255
+    levels = torch.tensor([0.0, 128.0, 200.0])
+    odd = (result[..., None] - levels).abs().amin(-1) > 0.01
+    noisy = odd.flatten(1).float().mean(1) > 0.3
+    # Noise has a deviation of 5.5, and an erased rectangle is never as tall as the image: the stripe always shows.
+    mirrored = (result[..., -4:] > 164).flatten(1).any(1)
+    erased = (result == 0).flatten(1).float().mean(1) > 0.01
+    assert noisy.float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert mirrored.float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert not (noisy & mirrored).any()
+    assert erased.float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert (erased & noisy).float().mean().item() == pytest.approx(0.125, abs=0.02), (
+        "erasing is drawn on its own"
+    )
+    assert (erased & mirrored).float().mean().item() == pytest.approx(0.125, abs=0.02)
+
+
+def test_reference_erases_with_the_mean_colour():
+    result = AUGMENTATIONS["reference"](
+        torch.full((200, 3, 24, 24), 255, dtype=torch.uint8), 2, IMAGENET_MEAN, IMAGENET_STD
+    )
+    erased = (result == 0).all(1).flatten(1).any(1)
+    assert 60 < erased.sum() < 140, "zero after normalisation is the mean colour"

@@ -1,0 +1,173 @@
+"""The label table against a loop over the run folder's files, one sample at a time."""
+
+import csv
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import selfcure
+from selfcure import labels as labels_module
+from selfcure.errors import SelfcureError
+from selfcure.labels import export_labels, label_table
+from selfcure.runs import RunFolder
+from selfcure.training.checkpoint import load_tensors
+from selfcure.training.interrupt import Interrupted
+from selfcure.training.reporter import Reporter
+from stripes import TINY
+
+SETTINGS = {**TINY, "num_epochs": 3, "num_threads": 1}
+
+
+@pytest.fixture(scope="module")
+def run(stripes_folder, tmp_path_factory) -> RunFolder:
+    out = tmp_path_factory.mktemp("labels") / "run"
+    # From the start and by a small margin, so that some labels change more than once.
+    return selfcure.train(stripes_folder, out=out, relabel_epoch=1, relabel_margin=0.02, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def plain(stripes_folder, tmp_path_factory) -> RunFolder:
+    out = tmp_path_factory.mktemp("labels") / "plain"
+    return selfcure.train(stripes_folder, out=out, method="plain", **SETTINGS)
+
+
+def naive_rows(run: RunFolder, num_epochs: int) -> list[dict]:
+    """What the docstring of label_table says, for one sample after the other."""
+    samples = run.samples().to_pylist()
+    evidence = [run.evidence(epoch).to_pylist() for epoch in range(1, num_epochs + 1)]
+    changes = run.changes().to_pylist()
+    rows = []
+    for row, sample in enumerate(samples):
+        current = sample["original"]
+        for change in changes:
+            if change["row"] == row:
+                assert (change["id"], change["from"]) == (sample["id"], current)
+                current = change["to"]
+        votes = [0.0] * len(run.class_names)
+        for epoch in evidence:
+            votes[epoch[row]["prediction"]] += epoch[row]["confidence"] / num_epochs
+        suggested = max(range(len(votes)), key=lambda k: votes[k])
+        rows.append(
+            {
+                "id": sample["id"],
+                "original": run.class_names[sample["original"]],
+                "current": run.class_names[current],
+                "importance": evidence[-1][row].get("importance"),
+                "confidence": votes[suggested],
+                "suspicion": 1 - sum(epoch[row]["original_prob"] for epoch in evidence) / num_epochs,
+                "suggested": run.class_names[suggested],
+            }
+        )
+    return rows
+
+
+def assert_rows(table: pa.Table, expected: list[dict]) -> None:
+    rows = table.to_pylist()
+    assert len(rows) == len(expected)
+    for found, wanted in zip(rows, expected, strict=True):
+        assert found == pytest.approx(wanted, abs=1e-5)
+
+
+def test_table_matches_the_loop(run):
+    changes = run.changes()
+    assert len(changes) > len(set(changes["row"].to_pylist())), (
+        "no label changed twice: it would prove too little"
+    )
+    assert_rows(label_table(run), naive_rows(run, 3))
+
+
+def test_table_follows_the_dataset_folder_and_the_book(run, stripes_folder):
+    split = selfcure.Dataset(stripes_folder).split("train")
+    table, book = label_table(run.path), load_tensors(run.checkpoint)[0]["book"]
+    assert table["id"].to_pylist() == split.ids.tolist()
+    codes = {name: table[name].combine_chunks().indices.to_numpy() for name in ("original", "current")}
+    assert (codes["original"] == split.labels).all()
+    assert (codes["current"] == book["current"].numpy()).all()
+    np.testing.assert_array_equal(table["importance"].to_numpy(), book["importance"].numpy())
+
+
+def test_codes_are_the_class_numbers(run):
+    table = label_table(run)
+    for name in ("original", "current", "suggested"):
+        column = table[name].combine_chunks()
+        assert column.dictionary.to_pylist() == list(run.class_names)
+        assert column.indices.type == pa.int32()
+
+
+def test_values_lie_in_their_ranges_and_suspicion_finds_wrong_labels(run, stripes_folder):
+    table = label_table(run)
+    for name in ("importance", "confidence", "suspicion"):
+        values = table[name].to_numpy()
+        assert ((values >= 0) & (values <= 1)).all(), name
+    split = selfcure.Dataset(stripes_folder).split("train")
+    wrong = split.labels != split.true_labels
+    suspicion = table["suspicion"].to_numpy()
+    assert suspicion[wrong].mean() > suspicion[~wrong].mean() + 0.1, "higher is more likely wrong"
+
+
+@pytest.mark.parametrize("cells", [1, 30, 3 * 120 - 1])
+def test_votes_in_chunks_are_the_same(run, monkeypatch, cells):
+    whole = label_table(run)
+    monkeypatch.setattr(labels_module, "_CELLS", cells)
+    assert label_table(run).equals(whole)
+
+
+def test_a_method_without_importance_has_nulls(plain):
+    table = label_table(plain)
+    assert table["importance"].null_count == len(table) == 120
+    assert_rows(table, naive_rows(plain, 3))
+    assert table["current"].equals(table["original"])
+
+
+def test_an_unfinished_run_has_a_table_of_its_finished_epochs(stripes_folder, tmp_path):
+    class StopInEpochThree(Reporter):
+        def step(self, epoch, samples_done, means):
+            if epoch == 3:
+                raise Interrupted("enough")
+
+    with pytest.raises(Interrupted):
+        selfcure.train(stripes_folder, out=tmp_path / "run", reporter=StopInEpochThree(), **SETTINGS)
+    run = RunFolder(tmp_path / "run")
+    assert not run.finished
+    assert_rows(label_table(run), naive_rows(run, 2))
+
+
+def test_a_run_without_an_epoch_has_none(tmp_path):
+    document = {"class_names": ["a", "b"], "config": {}, "dataset": {}}
+    RunFolder.create(tmp_path / "run", document, np.array(["x"]), np.array([0]))
+    with pytest.raises(SelfcureError, match="no finished epoch yet; go on with 'selfcure train … --resume'"):
+        label_table(tmp_path / "run")
+
+
+def test_exported_parquet_is_the_table(run, tmp_path):
+    table = export_labels(run, tmp_path / "new" / "labels.parquet")
+    assert pq.read_table(tmp_path / "new" / "labels.parquet").to_pylist() == table.to_pylist()
+
+
+def test_exported_csv_has_names_and_numbers(run, plain, tmp_path):
+    for source, name in ((run, "scn"), (plain, "plain")):
+        file = tmp_path / f"{name}.csv"
+        expected = export_labels(source, file).to_pylist()
+        with open(file, newline="", encoding="utf-8") as text:
+            rows = list(csv.DictReader(text))
+        assert [(r["id"], r["original"], r["current"], r["suggested"]) for r in rows] == [
+            (r["id"], r["original"], r["current"], r["suggested"]) for r in expected
+        ]
+        assert [float(r["suspicion"]) for r in rows] == pytest.approx([r["suspicion"] for r in expected])
+        assert (rows[0]["importance"] == "") == (name == "plain")
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "labels", "labels.csv.gz", "labels.json"])
+def test_another_file_type_is_refused_before_any_work(tmp_path, name):
+    with pytest.raises(SelfcureError, match=rf"--out must end in .parquet or .csv, not '{name}'"):
+        export_labels(tmp_path / "no run at all", tmp_path / name)
+
+
+def test_a_missing_epoch_is_one_clear_error(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "copy")
+    (tmp_path / "copy" / "evidence" / "epoch-0002.parquet").unlink()
+    with pytest.raises(SelfcureError, match=r"epoch-0002.parquet is missing or damaged"):
+        label_table(tmp_path / "copy")
