@@ -2,10 +2,13 @@
 
 import io
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from selfcure.data.readers.base import Listing
 
 VOTES = {
     # name → votes: neutral happiness surprise sadness anger disgust fear contempt unknown NF
@@ -26,12 +29,29 @@ VOTES = {
 }
 
 
+def jpeg(width_px: int, height_px: int, colour: tuple[int, int, int] = (120, 90, 60)) -> bytes:
+    """A picture of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (width_px, height_px), colour).save(buffer, "jpeg", quality=95)
+    return buffer.getvalue()
+
+
 def png(seed: int, size_px: int = 48) -> bytes:
     """A grey picture of noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size_px, size_px), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "png")
     return buffer.getvalue()
+
+
+def reasons(listing: Listing) -> dict[str, int]:
+    """What a reader left out: reason → number."""
+    return dict(Counter(skip.reason for skip in listing.skipped))
+
+
+def labels(listing: Listing, split: str) -> list[tuple[str, str]]:
+    """(id, name of the class) of a split's entries."""
+    return [(e.id, listing.class_names[e.label]) for e in listing.entries if e.split == split]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

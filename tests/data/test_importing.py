@@ -170,7 +170,15 @@ def test_options_that_are_none_are_defaults(ferplus: Path, tmp_path: Path) -> No
         "ferplus", str(ferplus), out=str(tmp_path / "out"), convention=None, given_labels=None
     )
     assert dataset.manifest["options"] == {"convention": "majority"}
-    assert set(READERS) == {"ferplus", "fer2013", "folder", "table"}
+
+
+def test_every_reader_refuses_what_is_not_its_layout_in_one_line(tmp_path: Path) -> None:
+    other = write_files(tmp_path / "other", {"holidays/readme.txt": "x", "loose.png": png(0)})
+    for layout in set(READERS) - {"huggingface"}:
+        with pytest.raises(SelfcureError, match=r"other( is not| is a|\b)") as caught:
+            import_dataset(layout, other, out=tmp_path / "out")
+        assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_large_images_are_written_in_parts(classes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,7 +226,7 @@ def test_errors(parent: Dataset, tmp_path: Path) -> None:
         ({"rate": 0.3, "splits": "train"}, r"splits must be a list of names"),
         ({"rate": 0.3, "splits": []}, r"splits must be a list of names"),
         ({"kind": "annotator"}, r"annotator noise needs labels"),
-        ({"kind": "annotator", "labels": "x", "rate": 0.3}, r"rate is for symmetric noise"),
+        ({"kind": "annotator", "labels": "x", "rate": 0.3}, r"rate is for symmetric and pairwise noise"),
         (
             {"kind": "annotator", "labels": "x"},
             r"labels 'x' is neither a column of .* \(it has no extra ones\) nor a file",
@@ -239,7 +239,7 @@ def test_errors(parent: Dataset, tmp_path: Path) -> None:
     with pytest.raises(SelfcureError, match="already exists"):
         add_noise(folder, out=folder, rate=0.3)
     assert not list(tmp_path.glob("out*"))
-    assert set(KINDS) == {"symmetric", "annotator"}
+    assert set(KINDS) == {"symmetric", "pairwise", "matrix", "annotator"}
 
 
 def test_annotator_who_labelled_nothing(parent: Dataset, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from selfcure.data.folder import Dataset
-from selfcure.data.readers import READERS
+from selfcure.data.readers import NAMED, READERS
 from selfcure.data.readers.base import write_listing
 from selfcure.errors import SelfcureError, check_choice
 
@@ -26,7 +26,7 @@ def import_dataset(
 
     Args:
         layout: a key of :data:`~selfcure.data.readers.READERS`.
-        source: the folder, zip or table, as published.
+        source: the folder, zip or table, as published; for ``huggingface`` also a name on the hub.
         out: the dataset folder to make.
         progress: called with (done, total) images now and then.
         options: of the layout's reader; None stands for its default.
@@ -43,7 +43,8 @@ def import_dataset(
         if not known:
             raise SelfcureError(f"layout {layout!r} has no options, so not {name!r}")
         check_choice(f"option of layout {layout!r}:", name, known)
-    _check_source(source)
+    if layout not in NAMED or source.exists() or source.is_absolute():
+        _check_source(source)
     if source.is_dir() and out.absolute().is_relative_to(source.absolute()):
         raise SelfcureError(f"{out} is inside the source {source}; choose an --out elsewhere")
     listing = reader(source, **{name: value for name, value in options.items() if value is not None})

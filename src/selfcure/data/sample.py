@@ -58,7 +58,14 @@ def sample(
             done += rows
             if progress:
                 progress(done, sum(map(len, opened.values())))
-    manifest = {"layout": "sample", "source": str(parent.path), "parent": origin, "sample": settings}
+    inherited = ("layout", "source", "options", "parent", "noise")
+    history = {key: parent.manifest[key] for key in inherited if key in parent.manifest}
+    manifest = {
+        "layout": "sample",
+        "source": str(parent.path),
+        "parent": origin | history,
+        "sample": settings,
+    }
     return writer.finish(manifest)
 
 

@@ -15,6 +15,21 @@ SYNONYMS = {
 }
 """Canonical name → other words for it. The two-letter ones are the codes in the file names of JAFFE."""
 
+CONFUSABLE = {
+    "neutral": ("sadness", "fear", "anger"),
+    "happiness": ("neutral", "surprise"),
+    "surprise": ("fear", "happiness"),
+    "sadness": ("fear", "anger", "neutral"),
+    "anger": ("fear", "sadness", "disgust"),
+    "disgust": ("anger", "fear"),
+    "fear": ("surprise", "anger"),
+    "contempt": ("anger", "disgust", "fear"),
+}
+"""Canonical name → what people take it for most often, first the most frequent.
+
+Measured: what FER2013's labels say about training and validation images of each FERPlus majority class.
+"""
+
 EXPRESSIONS = tuple(SYNONYMS)
 _CANONICAL = {word: name for name, words in SYNONYMS.items() for word in (name, *words)}
 

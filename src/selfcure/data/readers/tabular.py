@@ -1,9 +1,10 @@
 """Tables from files (CSV, TSV, Parquet), and another annotator's labels in one."""
 
 import csv
-from collections.abc import Callable, Collection, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -18,6 +19,8 @@ PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "image name", 
 LABEL_COLUMNS = ("label", "expression", "emotion", "class")
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 PARQUET = (".parquet", ".pq")
+LISTS = (".txt", ".lst", ".list")
+"""Suffixes of lists: lines of a path and a label, without a header."""
 
 
 def read_table(path: Path, *, text_columns: Collection[str] | None = None) -> tuple[pa.Table, list[Skip]]:
@@ -81,22 +84,33 @@ def texts(table: pa.Table, name: str) -> list[str]:
 
 
 class GivenLabels:
-    """Another annotator's labels by sample, from a table of name and label.
+    """Another annotator's labels by sample, from a table of name and label, or a list of lines ``path label``.
 
     The sample is named in a column ``id``, or one of :data:`PATH_COLUMNS`. The labels are words for the classes,
-    found by name (numbers mean other things in every dataset). Of two rows for one sample the first counts.
+    found by name (numbers mean other things in every dataset, so ``numbers`` has to say what). Of two rows for one
+    sample the first counts.
 
     Args:
-        column: where the labels are; by default the one column whose values are mostly names of classes.
+        column: where the labels are; by default the one column whose values are mostly names of classes, or else
+            numbers that ``numbers`` knows.
+        numbers: what numbers mean, as :data:`~selfcure.data.readers.LABEL_NUMBERS` has it for published layouts.
 
     Raises:
         SelfcureError: no such file, or no (or more than one) column that fits.
     """
 
-    def __init__(self, path: Path, class_names: Sequence[str], *, column: str | None = None):
+    def __init__(
+        self,
+        path: Path,
+        class_names: Sequence[str],
+        *,
+        column: str | None = None,
+        numbers: Mapping[int, str] | None = None,
+    ):
         self.class_names = class_names
-        self._index = cache(lambda text: class_index(text, class_names))
-        table, _ = read_table(path)
+        self._word = cache(lambda text: class_index(text, class_names))
+        self._numbers = {str(number): name for number, name in (numbers or {}).items()}
+        table = _read_list(path) if path.suffix.lower() in LISTS else read_table(path)[0]
         key = find_column(table, None, ("id", *PATH_COLUMNS))
         if key is None:
             raise SelfcureError(
@@ -107,27 +121,45 @@ class GivenLabels:
         self._labels: dict[str, str] = {}
         for name, value in zip(texts(table, key), texts(table, label), strict=True):
             self._labels.setdefault(name, value)
+        # A list may say data/Image/aligned/x.jpg where the sample is aligned/x.jpg.
+        self._tails: dict[str, str | None] = {}
+        for name in self._labels:
+            for tail in _tails(name)[1:]:
+                self._tails[tail] = None if tail in self._tails else name
 
     def label(self, *names: str) -> int:
-        """The class given to a sample, by the first of its names that the table knows; file names fit without folder.
+        """The class given to a sample, by the first of its names that the table knows.
+
+        A name fits without its first folders too; one in the table does so if no other there ends alike.
 
         Raises:
             Reject: no label, a blank one, or one that is no class.
         """
         for name in names:
-            for spelling in (name, PurePath(name).name):
+            for spelling in _tails(name):
                 if spelling in self._labels:
                     return given_label(self._labels[spelling], self._index)
+        for name in names:
+            known = self._tails.get(name)
+            if known is not None:
+                return given_label(self._labels[known], self._index)
         raise Reject("no given label")
 
+    def _index(self, text: str) -> int | None:
+        return self._word(self._numbers.get(text, text))
+
     def _guess(self, path: Path, table: pa.Table, key: str) -> str:
-        fitting = []
-        for name in table.column_names:
-            if name != key and not pa.types.is_nested(table.column(name).type):
-                values = [value for value in texts(table, name) if value]
-                known = sum(self._index(value) is not None for value in values)
-                if known > len(values) / 2:
-                    fitting.append(name)
+        others = [n for n in table.column_names if n != key and not pa.types.is_nested(table.column(n).type)]
+        columns = {name: [value for value in texts(table, name) if value] for name in others}
+        # Words first: a number may be anything else, an age for instance.
+        for index in (self._word, self._index):
+            fitting = [
+                name
+                for name, values in columns.items()
+                if sum(index(value) is not None for value in values) > len(values) / 2
+            ]
+            if fitting:
+                break
         if len(fitting) == 1:
             return fitting[0]
         found = f"several columns ({', '.join(fitting)})" if fitting else "no column"
@@ -135,6 +167,30 @@ class GivenLabels:
             f"{path} has {found} with names of the classes {', '.join(self.class_names)}; its columns are "
             f"{', '.join(table.column_names)}; say which one has the labels"
         )
+
+
+def _tails(name: str) -> list[str]:
+    """A path, then the same without its first folder, and so on to the file name.
+
+    >>> _tails("a/b/c.png")
+    ['a/b/c.png', 'b/c.png', 'c.png']
+    """
+    parts = name.replace("\\", "/").split("/")
+    return ["/".join(parts[k:]) for k in range(len(parts))]
+
+
+def _read_list(path: Path) -> pa.Table:
+    """A table of ``path`` and ``label`` from lines like ``a/train_00001.jpg 5``; a comma will do for the space."""
+    if not path.is_file():
+        raise SelfcureError(f"list {path} {'is not a file' if path.exists() else 'does not exist'}")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SelfcureError(f"{path} cannot be read as a list: {_first_line(error)}") from error
+    rows = [match.groups() for line in lines if (match := re.fullmatch(r"\s*(\S.*?)[\s,]+(\S+)\s*", line))]
+    if not rows:
+        raise SelfcureError(f"{path} has no line of a path and a label")
+    return pa.table({"path": [name for name, _ in rows], "label": [label for _, label in rows]})
 
 
 def given_label(text: str, index: Callable[[str], int | None]) -> int:

@@ -1,13 +1,15 @@
 """A source of many files, a folder or a zip of one, read by name and never written to."""
 
+import io
 import os
 import posixpath
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from PIL import Image
 
@@ -28,6 +30,12 @@ class Tree:
     refused: tuple[Skip, ...]
     """Files left out for their name alone: hidden ones, and zip members that point outside."""
     _read: Callable[[str], bytes]
+    _open: Callable[[str], IO[bytes]]
+
+    @cached_property
+    def names_set(self) -> frozenset[str]:
+        """To look a name up."""
+        return frozenset(self.names)
 
     def read(self, name: str) -> bytes:
         """The bytes of one file."""
@@ -41,11 +49,25 @@ class Tree:
         """
         try:
             return self.read(name).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise SelfcureError(f"{name} in {self.source} is not UTF-8 text: {error}") from error
-        # A damaged or encrypted zip member raises RuntimeError, zlib.error, BadZipFile … by its kind of damage.
         except Exception as error:
-            raise SelfcureError(f"{name} in {self.source} cannot be read: {error}") from error
+            raise self._cannot_read(name, error) from error
+
+    def lines(self, name: str) -> Iterator[str]:
+        """One file as lines of text, however large it is. Ends of lines stay, as :mod:`csv` wants them.
+
+        Raises:
+            SelfcureError: it cannot be read, or is not UTF-8.
+        """
+        try:
+            with self._open(name) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+                yield from text
+        except Exception as error:
+            raise self._cannot_read(name, error) from error
+
+    def _cannot_read(self, name: str, error: Exception) -> SelfcureError:
+        """A damaged or encrypted zip member raises RuntimeError, zlib.error, BadZipFile … by its kind of damage."""
+        what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
+        return SelfcureError(f"{name} in {self.source} {what}: {error}")
 
 
 def open_tree(source: Path) -> Tree:
@@ -61,6 +83,40 @@ def open_tree(source: Path) -> Tree:
     if zipfile.is_zipfile(source):
         return _zip_tree(source)
     raise SelfcureError(f"{source} is neither a folder nor a readable zip file")
+
+
+def find_base(tree: Tree, layout: str, *markers: str) -> str:
+    """The folder that has one of ``markers`` (files or folders), "" or with a / at the end.
+
+    Archives and clones have folders around the published ones.
+
+    Raises:
+        SelfcureError: there is none, so ``source`` is not ``layout``, or there are several.
+    """
+    bases = _bases(tree, markers)
+    wanted = " or ".join(markers)
+    if not bases:
+        raise SelfcureError(f"{tree.source} is not {layout}: it has no {wanted}")
+    if len(bases) > 1:
+        places = ", ".join(sorted(base or "." for base in bases))
+        raise SelfcureError(f"{tree.source} has {wanted} in several places ({places}); name one of these")
+    return bases.pop()
+
+
+def has_any(tree: Tree, *markers: str) -> bool:
+    """Whether one of ``markers`` (files or folders) is anywhere in the tree."""
+    return bool(_bases(tree, markers))
+
+
+def _bases(tree: Tree, markers: tuple[str, ...]) -> set[str]:
+    bases = set()
+    for name in tree.names:
+        padded = f"/{name}/"
+        for marker in markers:
+            at = padded.find(f"/{marker}/")
+            if at >= 0:
+                bases.add(padded[1 : at + 1])
+    return bases
 
 
 def relative_name(name: str, folder: str | Path = "") -> str | None:
@@ -103,7 +159,12 @@ def is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in image_suffixes()
 
 
-def _tree(source: Path, members: Mapping[str, str | None], read: Callable[[str], bytes]) -> Tree:
+def _tree(
+    source: Path,
+    members: Mapping[str, str | None],
+    read: Callable[[str], bytes],
+    open_: Callable[[str], IO[bytes]],
+) -> Tree:
     """``members``: name as the source spells it → clean name, None where it is refused."""
     clean, refused = {}, []
     for spelled, name in members.items():
@@ -116,7 +177,9 @@ def _tree(source: Path, members: Mapping[str, str | None], read: Callable[[str],
         else:
             clean[name] = spelled
     names = tuple(sorted(clean, key=natural_key))
-    return Tree(source, names, tuple(refused), lambda name: read(clean[name]))
+    return Tree(
+        source, names, tuple(refused), lambda name: read(clean[name]), lambda name: open_(clean[name])
+    )
 
 
 def _is_utf8(name: str) -> bool:
@@ -143,7 +206,7 @@ def _folder_tree(source: Path) -> Tree:
             raise Reject("file too large")
         return path.read_bytes()
 
-    return _tree(source, members, read)
+    return _tree(source, members, read, lambda name: open(source / name, "rb"))
 
 
 def _zip_tree(source: Path) -> Tree:
@@ -160,4 +223,4 @@ def _zip_tree(source: Path) -> Tree:
             raise Reject("file too large")
         return archive.read(name)
 
-    return _tree(source, members, read)
+    return _tree(source, members, read, archive.open)
