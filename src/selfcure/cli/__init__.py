@@ -1,67 +1,70 @@
 """The command line. Commands parse, call and print; heavy imports happen inside them."""
 
-import errno
+import os
+import signal
 import sys
 from importlib.metadata import version
 
-from cyclopts import App, CycloptsError
+from cyclopts import App
 
 from selfcure.cli import data, labels, train
 from selfcure.cli.demo import demo
-from selfcure.cli.output import errors
-from selfcure.errors import SelfcureError
+from selfcure.cli.mistakes import INTERRUPTED, MISTAKE, PIPE_CLOSED, explain
+from selfcure.cli.output import console, errors, one_line
 
 app = App(
     name="selfcure",
     help="Train on labels you cannot trust, and end with cleaner ones.",
+    help_epilogue="""\
+Try it on synthetic faces with `selfcure demo`, or on your own, step by step:
+
+    selfcure data import folder PHOTOS --out faces
+    selfcure train faces --out run
+    selfcure evaluate run faces
+    selfcure labels export run --out labels.csv
+""",
     version=lambda: version("selfcure"),
-    help_format="plaintext",
+    help_format="markdown",
+    console=console,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
-app.command(demo)
-app.command(train.train)
-app.command(train.evaluate)
+app.command(demo, sort_key=0, help_epilogue="")
 app.command(data.app)
+app.command(train.train, sort_key=2, help_epilogue="")
+app.command(train.evaluate, sort_key=3, help_epilogue="")
 app.command(labels.app)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 2 the user's mistake (one line says which), 130 interrupted."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    for stream in (sys.stdout, sys.stderr):
+        # A file name need not be text, and a terminal need not know every letter: neither may end the program.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    if code == INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is understood
+    if code == PIPE_CLOSED:
+        # What is still buffered goes nowhere; without this Python would complain at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
     try:
         app(arguments, exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        return _fail(" ".join(str(error).split()) + " See 'selfcure --help'.")
-    except SelfcureError as error:
-        return _fail(str(error), code=130 if type(error).__name__ == "Interrupted" else 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted; repeat the command to go on", code=130)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        place = f" ({error.filename})" if error.filename else ""
-        hint = "; free some space and repeat the command, what was finished is kept" if full else ""
-        return _fail(f"{error.strerror or error}{place}{hint}")
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        sys.stdout.flush()
+    except BaseException as error:
+        explained = explain(error)
+        if explained is None:
             raise
-        return _fail("out of memory; try --set micro_batch_size=64, or a smaller --size or batch_size")
+        code, message = explained
+        if message:
+            style = "bold red" if code == MISTAKE else "bold yellow"
+            errors.print(f"selfcure: {one_line(message)}", style=style, soft_wrap=True)
+        return code
     return 0
-
-
-def _fail(message: str, code: int = 2) -> int:
-    errors.print(
-        f"selfcure: {message}", style="bold red" if code == 2 else "bold yellow", soft_wrap=True, markup=False
-    )
-    return code
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or "out of memory" in str(error)
-        or "can't allocate memory" in str(error)
-    )

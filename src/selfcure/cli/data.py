@@ -1,35 +1,45 @@
 """``selfcure data``: import, info, noise, sample, synth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from selfcure.cli.output import console, counting, percent, print_json, table
+from selfcure.cli.output import Flag, console, counting, one_line, percent, print_json, print_table, table
 
 if TYPE_CHECKING:
     from selfcure.data.folder import Dataset
 
-app = App(name="data", help="Make, look at and corrupt dataset folders.")
-
-Json = Annotated[bool, Parameter(negative=())]
+app = App(name="data", help="Make, look at and corrupt dataset folders.", help_epilogue="", sort_key=1)
 
 
 @app.command(name="import")
 def import_(
     layout: str,
-    source: Path,
+    source: str,
     /,
     *,
     out: Path,
     convention: str | None = None,
     given_labels: Path | None = None,
+    given_column: str | None = None,
     path_column: str | None = None,
+    image_column: str | None = None,
     label_column: str | None = None,
     true_label_column: str | None = None,
     split_column: str | None = None,
+    id_column: str | None = None,
     class_names: str | None = None,
-    json: Json = False,
+    config: str | None = None,
+    images: str | None = None,
+    num_classes: int | None = None,
+    crop: bool | None = None,
+    neutral: bool | None = None,
+    camera: str | None = None,
+    light: str | None = None,
+    validation_share: float | None = None,
+    seed: int | None = None,
+    json: Flag = False,
 ) -> None:
     """Turn a dataset, in the layout in which it is published, into a dataset folder.
 
@@ -38,26 +48,50 @@ def import_(
     Parameters
     ----------
     layout
-        ferplus (folder or zip), fer2013 (csv of pixels), folder (a folder per class), table (csv or parquet of path
-        and label).
+        ferplus, fer2013, rafdb, affectnet, expw, ckplus, jaffe, oulu or sfew: as their authors publish them; huggingface:
+        what its library opens; folder: a folder per class; table: a csv or parquet of path and label.
     source
-        The folder or file to read.
+        The folder, zip or file to read; for huggingface also a name on the hub.
     out
         Dataset folder to make.
     convention
         ferplus: majority (default) or argmax of the votes.
     given_labels
         ferplus: a csv with another annotator's labels, to train on; the crowd's become the true labels.
+    given_column
+        ferplus: the column of --given-labels with the labels, where it cannot be guessed.
     path_column
-        table: column with the image's path.
+        table: column with the image's path, relative to the table; by default path, image, file or the like.
+    image_column
+        huggingface: column with the image, where it cannot be guessed.
     label_column
-        table: column with the label.
+        table, huggingface: column with the label; by default label, expression, emotion or class.
     true_label_column
-        table: column with the true label, if known.
+        table: column with the true label, where it is known; by default true_label, if there is one.
     split_column
-        table: column that says train, validation or test.
+        table: column that says train, validation or test; by default split, usage or subset. Without one all is train.
+    id_column
+        table: column with a name for each image that stays the same; by default id, or else the path.
     class_names
-        table: names of the classes 0, 1, 2 …, separated by commas.
+        table, huggingface: names of the classes 0, 1, 2 …, separated by commas. By default the labels that occur, sorted.
+    config
+        huggingface: which configuration of a dataset that has several.
+    images
+        rafdb, sfew: aligned (default) faces, or the original pictures.
+    num_classes
+        affectnet: 8 (default), or 7 to leave contempt out.
+    crop
+        affectnet: whether to cut photographs to their face boxes (default).
+    neutral
+        ckplus, oulu: whether to take the first, neutral frames too (default).
+    camera
+        oulu: VL (default) or NI, visible light or near infrared.
+    light
+        oulu: Strong (default), Weak or Dark.
+    validation_share
+        ckplus, jaffe, oulu: share of the images, those of some people, that becomes the validation split. Default: 0.1.
+    seed
+        ckplus, jaffe, oulu: fixes which people. Default: 0.
     json
         Print the counts as one JSON object.
     """
@@ -66,11 +100,23 @@ def import_(
     options: dict[str, Any] = {
         "convention": convention,
         "given_labels": given_labels,
+        "given_column": given_column,
         "path_column": path_column,
+        "image_column": image_column,
         "label_column": label_column,
         "true_label_column": true_label_column,
         "split_column": split_column,
-        "class_names": class_names.split(",") if class_names else None,
+        "id_column": id_column,
+        "class_names": class_names,
+        "config": config,
+        "images": images,
+        "num_classes": num_classes,
+        "crop": crop,
+        "neutral": neutral,
+        "camera": camera,
+        "light": light,
+        "validation_share": validation_share,
+        "seed": seed,
     }
     chosen = {name: value for name, value in options.items() if value is not None}
     with counting(f"importing {source}") as progress:
@@ -79,7 +125,7 @@ def import_(
 
 
 @app.command
-def info(data: Path, /, *, json: Json = False) -> None:
+def info(data: Path, /, *, json: Flag = False) -> None:
     """Show what a dataset folder holds and where it came from.
 
     Parameters
@@ -100,11 +146,14 @@ def noise(
     /,
     *,
     out: Path,
-    rate: float | None = None,
     kind: str = "symmetric",
+    rate: float | None = None,
     seed: int = 0,
+    pairs: str | None = None,
+    matrix: Path | None = None,
     labels: str | None = None,
-    json: Json = False,
+    numbers: str | None = None,
+    json: Flag = False,
 ) -> None:
     """Make a new dataset folder with noisy training labels; the labels before become the truth to measure against.
 
@@ -114,21 +163,38 @@ def noise(
         Dataset folder to start from; it stays as it is.
     out
         Dataset folder to make.
-    rate
-        symmetric: share of each class whose labels are changed, 0 to 1.
     kind
-        symmetric: uniformly to another class; annotator: another annotator's labels become the given ones.
+        symmetric: uniformly to another class; pairwise: to the class that it is most confused with; matrix: as a
+        confusion matrix says; annotator: another annotator's labels become the given ones.
+    rate
+        symmetric, pairwise: share of each class whose labels are changed, from 0 to below 1.
     seed
         Fixes which labels change.
+    pairs
+        pairwise: what is confused with what, for instance anger=disgust,fear=surprise; expressions have a default.
+    matrix
+        matrix, pairwise: a csv or json with a row for each true and a column for each given class.
     labels
         annotator: a column of the dataset folder, or a csv of image and label.
+    numbers
+        annotator: the layout whose numbers the labels are; by default the one that the folder was imported from.
     json
         Print the counts as one JSON object.
     """
     from selfcure.data.noise import add_noise
 
+    options: dict[str, Any] = {
+        "kind": kind,
+        "rate": rate,
+        "seed": seed,
+        "pairs": pairs,
+        "matrix": matrix,
+        "labels": labels,
+        "numbers": numbers,
+    }
+    chosen = {name: value for name, value in options.items() if value is not None}
     with counting("writing") as progress:
-        dataset = add_noise(data, out=out, kind=kind, rate=rate, seed=seed, labels=labels, progress=progress)
+        dataset = add_noise(data, out=out, progress=progress, **chosen)
     _show(dataset, json)
 
 
@@ -141,7 +207,7 @@ def sample(
     num: int,
     seed: int = 0,
     split: str = "train",
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     """Make a new dataset folder with a random part of one split and all of the others.
 
@@ -178,7 +244,7 @@ def synth(
     low_quality: float = 0.1,
     size: int = 64,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     """Draw synthetic faces with 8 expressions and planted wrong labels, ambiguous and low-quality faces.
 
@@ -227,19 +293,17 @@ def _show(dataset: "Dataset", as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    console.print(f"{dataset.path}  ({facts['layout']})", style="bold", soft_wrap=True)
     splits = facts["splits"]
     counts = table("given label", *splits)
     for name in dataset.class_names:
-        counts.add_row(name, *(f"{split['given'][name]:,}" for split in splits.values()))
+        counts.add_row(one_line(name), *(f"{split['given'][name]:,}" for split in splits.values()))
     counts.add_section()
     counts.add_row("all", *(f"{split['num_samples']:,}" for split in splits.values()))
     if any(split["noise_rate"] is not None for split in splits.values()):
         counts.add_row("differs from truth", *(percent(split["noise_rate"]) for split in splits.values()))
-    console.print(counts)
+    print_table(counts, f"{dataset.path}  ({facts['layout']})")
     if facts["num_skipped"]:
-        console.print(
-            f"\nskipped {facts['num_skipped']:,} (listed in {dataset.path / 'skipped.csv'}):", soft_wrap=True
-        )
+        listing = one_line(str(dataset.path / "skipped.csv"))
+        console.print(f"\nskipped {facts['num_skipped']:,} (listed in {listing}):", soft_wrap=True)
         for reason, number in facts["skipped"].items():
-            console.print(f"  {number:,} × {reason}", soft_wrap=True, markup=False)
+            console.print(f"  {number:,} × {one_line(reason)}", soft_wrap=True)

@@ -1,14 +1,15 @@
 """``selfcure demo``."""
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
+from selfcure.cli.mistakes import go_on_with
+from selfcure.cli.output import Flag, counting, errors, one_line, percent, print_json, print_table
+from selfcure.cli.progress import TrainingProgress
+from selfcure.cli.tables import results
 
-from selfcure.cli.output import TrainingProgress, console, counting, errors, percent, print_json, table
 
-
-def demo(*, out: Path = Path("selfcure-demo"), json: Annotated[bool, Parameter(negative=())] = False) -> None:
+def demo(*, out: Path = Path("selfcure-demo"), json: Flag = False) -> None:
     """Synthetic faces with planted label errors: plain training beside SCN, a table and pictures, in minutes.
 
     Parameters
@@ -18,46 +19,22 @@ def demo(*, out: Path = Path("selfcure-demo"), json: Annotated[bool, Parameter(n
     json
         Print the result as one JSON object.
     """
-    from contextlib import ExitStack
-
     from selfcure.demo import run_demo
-    from selfcure.training.interrupt import Interrupted
 
-    with ExitStack() as stack:
+    with ExitStack() as stack, go_on_with(["selfcure", "demo", "--out", str(out)], begun=out.exists):
         drawing = stack.enter_context(counting("drawing faces"))
 
         def reporter(method: str) -> TrainingProgress:
             stack.close()  # the bar of the stage before
             return stack.enter_context(TrainingProgress(method))
 
-        try:
-            result = run_demo(out, reporter=reporter, drawing=drawing)
-        except Interrupted as stop:
-            raise Interrupted(f"{stop}; go on with: selfcure demo --out {out}") from None
+        result = run_demo(out, reporter=reporter, drawing=drawing)
     if json:
         print_json(result)
         return
-    columns = table("", *result["methods"])
-    columns.title = (
-        f"{result['data']['num']:,} synthetic faces, {percent(result['data']['wrong'])} wrong labels planted"
-    )
-    for name, cell in _ROWS.items():
-        columns.add_row(name, *(cell(row) for row in result["methods"].values()))
-    console.print(columns)
-    errors.print("\npictures: " + "  ".join(result["pictures"]), soft_wrap=True)
-
-
-def _auroc(row: dict, score: str) -> str:
-    return f"{row['detection'][score]['auroc']:.3f}" if score in row["detection"] else "–"
-
-
-_ROWS = {
-    "validation accuracy": lambda row: percent(row["validation"]["accuracy"]),
-    "mean class accuracy": lambda row: percent(row["validation"]["mean_class_accuracy"]),
-    "training labels wrong, before": lambda row: percent(row["cure"]["noise_before"]),
-    "training labels wrong, after": lambda row: percent(row["cure"]["noise_after"]),
-    "wrong labels repaired": lambda row: percent(row["cure"]["repaired"]),
-    "right labels broken": lambda row: percent(row["cure"]["broken"]),
-    "finds wrong labels, AUROC by mean probability": lambda row: _auroc(row, "mean_given_prob"),
-    "finds wrong labels, AUROC by importance": lambda row: _auroc(row, "importance"),
-}
+    faces = result["data"]
+    title = f"{faces['num']:,} synthetic faces, {percent(faces['wrong'])} wrong labels planted"
+    print_table(results(result["methods"]), title)
+    errors.print("\npictures:")
+    for picture in result["pictures"]:
+        errors.print(f"  {one_line(picture)}", soft_wrap=True)

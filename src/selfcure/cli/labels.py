@@ -1,18 +1,20 @@
 """``selfcure labels``."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from selfcure.cli.output import errors, print_json
+from selfcure.cli.output import Flag, errors, one_line, print_json
 
-app = App(name="labels", help="What a run found out about every label.")
+app = App(name="labels", help="What a run found out about every label.", help_epilogue="", sort_key=4)
 
 
 @app.command
-def export(run: Path, /, *, out: Path, json: Annotated[bool, Parameter(negative=())] = False) -> None:
+def export(run: Path, /, *, out: Path, json: Flag = False) -> None:
     """Write one row per training sample: id, original, current and suggested label, importance, confidence, suspicion.
+
+    importance: how far SCN trusts the label, 0 to 1. suspicion: how likely it is wrong, 0 to 1. confidence: how sure
+    the network is of the suggested label, 0 to 1.
 
     Parameters
     ----------
@@ -36,7 +38,7 @@ def export(run: Path, /, *, out: Path, json: Annotated[bool, Parameter(negative=
         )
         return
     errors.print(
-        f"{out}: {len(rows):,} samples; {changed:,} labels changed in training, {doubted:,} suggestions differ from the "
+        f"{one_line(str(out))}: {len(rows):,} samples; {changed:,} labels changed in training, {doubted:,} suggestions differ from the "
         "original label",
         soft_wrap=True,
     )

@@ -6,7 +6,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from selfcure.cli.output import TrainingProgress, console, counting, errors, percent, print_json, table
+from selfcure.cli.mistakes import go_on_with
+from selfcure.cli.output import Flag, console, errors, print_json, print_table
+from selfcure.cli.progress import TrainingProgress
+from selfcure.cli.tables import confusion, results, scores
 from selfcure.errors import SelfcureError
 
 
@@ -18,15 +21,20 @@ def train(
     method: str | None = None,
     recipe: str | None = None,
     backbone: str | None = None,
+    weights: Path | None = None,
     epochs: int | None = None,
     size: int | None = None,
     seed: int | None = None,
     device: str | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
-    resume: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=(), metavar="FIELD=VALUE")] = None,
+    resume: Flag = False,
+    json: Flag = False,
 ) -> None:
     """Train on the split "train" of a dataset folder.
+
+    Each epoch prints a row. given, true: share of the training images that the network takes for what their given,
+    their true label says. α: importance, mean and spread. changed: labels changed. wrong: share of the labels that
+    are wrong now. valid: accuracy on the split "validation". What is not known is left out.
 
     Ctrl-C stops after the batch at hand and saves; --resume goes on, on a CPU bit for bit.
 
@@ -41,51 +49,51 @@ def train(
     recipe
         paper (default): as in the paper's text; reference: as in the authors' public code.
     backbone
-        resnet18 (default), compact.
+        The network: compact (small, for faces of about 48 pixels), or any model of timm, such as resnet18 (default).
+    weights
+        Checkpoint file or run folder that the network starts from; fresh weights by default.
     epochs
-        Passes over the data; the recipe's schedule is scaled to it.
+        Passes over the data; the recipe's schedule is scaled to it. Default: paper 40, reference 70.
     size
-        Side of the images that the network sees, in pixels.
+        Side of the images that the network sees, in pixels. Default: 224.
     seed
-        Fixes weights, order and augmentation.
+        Fixes weights, order and augmentation. Default: 0.
     device
-        auto (default), cpu, cuda.
+        auto (default): the GPU if there is one; cpu; cuda.
     set_
-        field=value: set any other field of the recipe, e.g. --set batch_size=128 (repeatable). The run folder's
-        config.json lists them all.
+        Set any other field of the recipe, for instance --set batch_size=128; repeatable. The run folder's config.json
+        lists them all.
     resume
         Go on where the run folder stands. Settings come from there.
     json
         Print the last epoch's metrics as one JSON object.
     """
     from selfcure.training.api import train as call
-    from selfcure.training.interrupt import Interrupted
 
-    named: dict[str, Any] = {
+    named = {
         "backbone": backbone,
+        "weights": None if weights is None else str(weights),
         "num_epochs": epochs,
         "image_size_px": size,
         "seed": seed,
         "device": device,
     }
-    overrides = {**{k: v for k, v in named.items() if v is not None}, **_settings(set_ or [])}
-    try:
-        with TrainingProgress() as progress:
-            run = call(
-                data, out=out, method=method, recipe=recipe, resume=resume, reporter=progress, **overrides
-            )
-    except Interrupted as stop:
-        again = shlex.join(["selfcure", "train", str(data), "--out", str(out), "--resume"])
-        raise Interrupted(f"{stop}; go on with: {again}") from None
+    overrides = _settings({name: value for name, value in named.items() if value is not None}, set_ or [])
+    again = ["selfcure", "train", str(data), "--out", str(out), "--resume"]
+    # A folder with its config.json is one that can be resumed.
+    with go_on_with(again, begun=(out / "config.json").is_file), TrainingProgress() as progress:
+        run = call(data, out=out, method=method, recipe=recipe, resume=resume, reporter=progress, **overrides)
     record = run.metrics()[-1]
     if json:
         print_json({"run": str(run.path), **record})
         return
-    errors.print(f"done: {run.path} (weights: {run.model.name})", soft_wrap=True)
-    errors.print(
-        f"next: selfcure evaluate {run.path} {data}  ·  selfcure labels export {run.path} --out labels.parquet",
-        soft_wrap=True,
-    )
+    print_table(results({f"epoch {record['epoch']}": record}), str(run.path))
+    errors.print("\nnext:")
+    for command in (
+        ["selfcure", "evaluate", str(out), str(data)],
+        ["selfcure", "labels", "export", str(out), "--out", "labels.parquet"],
+    ):
+        errors.print(f"  {shlex.join(command)}", soft_wrap=True)
 
 
 def evaluate(
@@ -95,7 +103,7 @@ def evaluate(
     *,
     split: str = "validation",
     device: str = "auto",
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
 ) -> None:
     """Measure a finished run on a split of a dataset folder.
 
@@ -113,46 +121,35 @@ def evaluate(
         Print one JSON object with everything, confusion matrix included.
     """
     from selfcure.training.api import evaluate as call
-    from selfcure.training.reporter import Reporter
 
-    with counting(f"evaluating on {split}") as progress:
-        reporter = Reporter()
-        reporter.loading = lambda split, done, total: progress(done, total)  # type: ignore[method-assign]
-        result = call(run, data, split=split, device=device, reporter=reporter)
+    with TrainingProgress(doing=f"evaluating on {split}") as progress:
+        result = call(run, data, split=split, device=device, reporter=progress)
     if json:
         print_json(result)
         return
-    targets = [name for name in ("given", "true") if name in result]
-    summary = table(
-        f"{split}, {result['given']['num_samples']:,} images", *(f"{name} labels" for name in targets)
-    )
-    for name, label in (
-        ("accuracy", "accuracy"),
-        ("mean_class_accuracy", "mean class accuracy"),
-        ("expected_calibration_error", "calibration error"),
-    ):
-        summary.add_row(label, *(percent(result[t][name]) for t in targets))
-    summary.add_row(
-        "negative log-likelihood", *(f"{result[t]['negative_log_likelihood']:.3f}" for t in targets)
-    )
-    console.print(summary)
+    print_table(scores(result, f"{split}, {result['given']['num_samples']:,} images"))
+    target = "true" if "true" in result else "given"
+    measured = result[target]
     console.print()
-    target = targets[-1]
-    names = result["class_names"]
-    confusion = table(f"{target} label ↓  predicted →", *names, "accuracy")
-    for name, row, share in zip(
-        names, result[target]["confusion"], result[target]["class_accuracy"], strict=True
-    ):
-        confusion.add_row(name, *map(str, row), percent(share))
-    console.print(confusion)
+    print_table(
+        confusion(
+            result["class_names"],
+            measured["confusion"],
+            measured["class_accuracy"],
+            label=target,
+            width=console.width,
+        )
+    )
     console.print(f"\n{result['method']} ({result['recipe']}), weights of {result['weights']}", style="dim")
 
 
-def _settings(pairs: list[str]) -> dict[str, str]:
-    settings = {}
+def _settings(named: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+    settings = dict(named)
     for pair in pairs:
-        name, equals, value = pair.partition("=")
+        name, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or not name:
             raise SelfcureError(f"--set takes field=value, not {pair!r}")
-        settings[name.strip()] = value.strip()
+        if name in settings:
+            raise SelfcureError(f"{name} is set twice, to {settings[name]} and to {value}")
+        settings[name] = value
     return settings
