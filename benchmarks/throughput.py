@@ -88,7 +88,9 @@ def engine(data: Dataset, method: str, backbone: str, size_px: int, batch: int, 
         split=split,
         images=ImageStore(split.encoded_images, size_px),
         validation=None,
-        run=RunFolder.create(out, {"config": config.as_dict()}, split.ids, split.labels),
+        run=RunFolder.create(
+            out, {"config": config.as_dict(), "class_names": data.class_names}, split.ids, split.labels
+        ),
         device=torch.device("cpu"),
         reporter=Reporter(),
     )

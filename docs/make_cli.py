@@ -14,6 +14,8 @@ COMMANDS = (
     "data info",
     "data noise",
     "data sample",
+    "data split",
+    "data join",
     "data synth",
     "labels export",
 )

@@ -34,6 +34,8 @@ JSON_COMMANDS = {
     "data info data --json": {"path": "data", "num_samples": 162},
     "data noise data --rate 0.1 --out new --json": {"layout": "noise"},
     "data sample data --num 7 --out new --json": {"layout": "sample"},
+    "data split 'no validation' --validation 0.5 --out new --json": {"layout": "split"},
+    "data join data 'no validation' --out new --json": {"layout": "join"},
     "data synth --num 9 --num-validation 3 --size 16 --out new --json": {"num_samples": 12},
     "train data --out new $TINY --json": {"run": "new", "epoch": 2},
     "evaluate run data --json": {"split": "validation", "method": "scn"},
@@ -81,6 +83,8 @@ TWINS = {
     ("data", "info"): "Dataset",
     ("data", "noise"): "add_noise",
     ("data", "sample"): "sample",
+    ("data", "split"): "split",
+    ("data", "join"): "join",
     ("data", "synth"): "write_synthetic",
     ("labels", "export"): "export_labels",
 }

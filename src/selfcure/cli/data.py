@@ -1,9 +1,9 @@
-"""``selfcure data``: import, info, noise, sample, synth."""
+"""``selfcure data``: import, info, noise, sample, split, join, synth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from selfcure.cli.output import Flag, console, counting, one_line, percent, print_json, print_table, table
 
@@ -230,6 +230,70 @@ def sample(
 
     with counting("writing") as progress:
         dataset = call(data, out=out, num=num, seed=seed, split=split, progress=progress)
+    _show(dataset, json)
+
+
+@app.command
+def split(
+    data: Path,
+    /,
+    *,
+    out: Path,
+    validation: float = 0.1,
+    seed: int = 0,
+    by: str | None = None,
+    json: Flag = False,
+) -> None:
+    """Make a new dataset folder in which a share of the training images is the validation split.
+
+    Parameters
+    ----------
+    data
+        Dataset folder without a validation split; it stays as it is.
+    out
+        Dataset folder to make.
+    validation
+        Share of the training images to move.
+    seed
+        Fixes which.
+    by
+        A column, such as subject, whose equal values stay together; by default each class gives its share.
+    json
+        Print the counts as one JSON object.
+    """
+    from selfcure.data.split import split as call
+
+    with counting("writing") as progress:
+        dataset = call(data, out=out, validation=validation, seed=seed, by=by, progress=progress)
+    _show(dataset, json)
+
+
+@app.command
+def join(
+    data: Annotated[list[Path], Parameter(negative=())],
+    /,
+    *,
+    out: Path,
+    names: str | None = None,
+    json: Flag = False,
+) -> None:
+    """Join dataset folders into a new one; their classes are matched by name, happy with happiness.
+
+    Parameters
+    ----------
+    data
+        Two or more dataset folders; they stay as they are.
+    out
+        Dataset folder to make.
+    names
+        What to put before the ids of each, separated by commas; by default the folders' names.
+    json
+        Print the counts as one JSON object.
+    """
+    from selfcure.data.join import join as call
+
+    with counting("joining") as progress:
+        dataset = call(*data, out=out, names=names.split(",") if names else None, progress=progress)
     _show(dataset, json)
 
 

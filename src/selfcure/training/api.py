@@ -277,6 +277,8 @@ def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Eng
 def _check_same(run: RunFolder, config: ResolvedConfig, given: Mapping[str, Any]) -> None:
     saved = config.as_dict()
     asked = {name: value for name, value in given.items() if value is not None}
+    if str(asked.get("micro_batch_size")) == "0":  # the run has settled it
+        del asked["micro_batch_size"]
     names = {k: asked.pop(k, saved[k]) for k in ("method", "recipe")}
     if names == {k: saved[k] for k in names}:
         wanted = resolve(**names, **asked).as_dict()
