@@ -1,5 +1,7 @@
 """What a run found out about each sample's label, as one table."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -73,15 +75,22 @@ def export_labels(run: str | Path | RunFolder, out: Path) -> pa.Table:
     if out.suffix not in (".parquet", ".csv"):
         raise SelfcureError(f"--out must end in .parquet or .csv, not {out.name!r}")
     table = label_table(run)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".csv":
-        plain = [
-            column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
-            for column in table.columns
-        ]
-        pyarrow.csv.write_csv(pa.table(plain, names=table.column_names), out)
-    else:
-        pq.write_table(table, out)
+    partial = out.with_name(out.name + ".tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".csv":
+            plain = [
+                column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+                for column in table.columns
+            ]
+            pyarrow.csv.write_csv(pa.table(plain, names=table.column_names), partial)
+        else:
+            pq.write_table(table, partial)
+        os.replace(partial, out)  # an older file stays until the new one is whole
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise SelfcureError(f"cannot write {out}: {error.strerror or error}") from error
     return table
 
 

@@ -70,7 +70,8 @@ class RunFolder:
         """
         # A kill in here leaves no config yet: begin again, for there is nothing that a resume could take up.
         if path.exists() and (not path.is_dir() or not _BEGUN.issuperset(f.name for f in path.iterdir())):
-            raise SelfcureError(f"{path} already exists; go on with --resume, or choose another --out")
+            how = "go on with --resume, or " if (path / CONFIG).is_file() else ""
+            raise SelfcureError(f"{path} already exists; {how}choose another --out")
         for folder in ("evidence", "changes"):
             (path / folder).mkdir(parents=True, exist_ok=True)
         _write_table(path / _SAMPLES, pa.table({"id": ids, "original": labels}))

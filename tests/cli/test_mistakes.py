@@ -31,6 +31,10 @@ MISTAKES = {
     f"{TRAIN} --set num_epochs=2 --epochs 3": "num_epochs is set twice, to 3 and to 2",
     f"{TRAIN} --epochs x": 'invalid value for --epochs.*"x"',
     f"{TRAIN} --epochs 0": "num_epochs must be at least 1, not 0",
+    f"{TRAIN} --set learning_rate=inf": "learning_rate must be at least 0, not inf",
+    f"{TRAIN} --set micro_batch_size=1": "micro_batch_size must be 0 or at least 2, not 1",
+    f"{TRAIN} --set num_threads=99999": "num_threads must be at most",
+    f"{TRAIN} --set lr_milestones=-3": "lr_milestones must be epochs from 1 on",
     f"{TRAIN} --device gpu": "device must be auto, cpu or cuda, not 'gpu'",
     f"{TRAIN} --weights nowhere.pth": "nowhere.pth",
     "train": "DATA is missing",
@@ -43,10 +47,14 @@ MISTAKES = {
     "train something --out new": "something is not a dataset folder",
     "train text.txt --out new": "text.txt is a file, not a dataset folder",
     "data info run": "run is not a dataset folder",
+    "data info .": ". is not a dataset folder",
+    "data info ''": ". is not a dataset folder",
+    "data info /": "/ is not a dataset folder",
     "data info": "DATA is missing",
     # run folders
     "train data --out run": "run already exists; go on with --resume, or choose another --out",
-    "train data --out text.txt": "text.txt already exists",
+    "train data --out text.txt": "text.txt already exists; choose another --out",
+    "train data --out something": "something already exists; choose another --out",
     "train data --out text.txt/run": "text.txt",
     "train data --out nowhere --resume": "run folder nowhere does not exist",
     "train data --out something --resume": "something is not a run folder",
@@ -92,6 +100,7 @@ MISTAKES = {
     "data noise data --out new --kind annotator --labels nam": "'nam' is neither a column of data",
     "data noise data --out run --rate 0.1": "run already exists",
     "data sample data --out new --num 1000": "num must be between 1 and the 120 samples",
+    "data sample data --out new --num 3 --seed -1": "seed must not be negative, it is -1",
     "data sample data --out new --num 3 --split test": "no samples in split 'test'",
     "data synth --out new --num 0": "number of train images must be positive, not 0",
     "data synth --out new --wrong 2": "wrong is 2.0; give a number from 0 to 1",
@@ -194,6 +203,32 @@ def test_disk_full_while_writing_a_dataset(line, command, monkeypatch):
     assert result.code == 2
     assert_one_line(result.err, "new.*No space left on device; mend that and repeat the command")
     assert command(line).code == 0
+
+
+def test_disk_full_while_exporting_keeps_the_older_file(command, place, monkeypatch):
+    (place / "labels.parquet").write_text("older")
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "write_table", full_disk)
+        result = command("labels export run --out labels.parquet")
+    assert result.code == 2
+    assert_one_line(result.err, "cannot write labels.parquet: No space left on device")
+    assert (place / "labels.parquet").read_text() == "older"
+    assert command("labels export run --out labels.parquet").code == 0
+
+
+@pytest.mark.parametrize("line", ["data info data", "train data --out new"])
+def test_damaged_shard(line, command, place):
+    file = next((place / "data").glob("train-*.parquet"))
+    file.write_bytes(file.read_bytes()[:1000])
+    result = command(line)
+    assert result.code == 2
+    assert_one_line(result.err, "train-.*.parquet is damaged .*; make the dataset again")
+
+
+def test_training_that_diverges_in_its_last_step(command):
+    result = command("train data --out new $TINY --set learning_rate=1e30")
+    assert result.code == 2
+    assert_one_line(result.err.splitlines()[-1] + "\n", "try a smaller --set learning_rate")
 
 
 def test_out_of_memory_says_what_helps(command, monkeypatch):

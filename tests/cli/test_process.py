@@ -84,6 +84,7 @@ def test_ctrl_c_in_training_prints_a_command_that_goes_on(place, command):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
+    assert err.count("stopping after this batch, to save it; Ctrl-C again stops at once\n") == 1
     last = err.splitlines()[-1]
     assert last.startswith("selfcure: stopped in epoch ")
     again = last.split("go on with: selfcure ")[1]

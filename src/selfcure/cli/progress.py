@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -79,6 +80,10 @@ class TrainingProgress(Reporter):
             "  ".join(column.cell(record).rjust(column.width) for column in self._columns), soft_wrap=True
         )
         self._wait()
+
+    def stopping(self) -> None:
+        with suppress(RuntimeError):  # the signal came amid another write; that one goes first
+            errors.print("stopping after this batch, to save it; Ctrl-C again stops at once", soft_wrap=True)
 
     def _wait(self) -> None:
         self._show(self._doing, 0, None, "")

@@ -259,9 +259,17 @@ class Split:
         """[N] each image's name in its source."""
         return pc.struct_field(self._read("image.path"), "path").to_pylist()
 
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Names and types of all columns."""
+        try:
+            return pq.read_schema(self.files[0])
+        except (OSError, pa.ArrowInvalid) as error:
+            raise SelfcureError(f"{self.files[0]} is damaged ({error}); make the dataset again") from error
+
     @property
     def extra_columns(self) -> list[str]:
-        return [name for name in pq.read_schema(self.files[0]).names if name not in CORE_COLUMNS]
+        return [name for name in self.schema.names if name not in CORE_COLUMNS]
 
     @cached_property
     def encoded_images(self) -> pa.ChunkedArray:
@@ -270,7 +278,7 @@ class Split:
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Any column, in row order."""
-        check_choice("column", name, pq.read_schema(self.files[0]).names)
+        check_choice("column", name, self.schema.names)
         return self._read(name)
 
     def fingerprint(self) -> str:
@@ -299,7 +307,8 @@ class Split:
 
 
 def _why_not_a_dataset(path: Path) -> str:
-    if path.with_name(path.name + ".partial").exists():
+    whole = Path(os.path.abspath(path))  # "." has no name, and "/" has none either
+    if whole.name and whole.with_name(whole.name + ".partial").exists():
         return f"{path} is not finished; repeat the command that was making it"
     if not path.exists():
         return f"dataset folder {path} does not exist"

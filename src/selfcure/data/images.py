@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -92,8 +93,9 @@ class ImageStore:
             try:
                 images[position] = decode(record["bytes"].as_py(), self.size_px)
             except Exception as error:  # Pillow raises nearly anything on a broken file
+                why = re.sub(r" <_io.BytesIO.*?>", "", str(error)) or type(error).__name__
                 raise SelfcureError(
-                    f"image {record['path'].as_py()!r} (row {rows[position]}) cannot be decoded: {error}; "
+                    f"image {record['path'].as_py()!r} (row {rows[position]}) cannot be decoded: {why}; "
                     "import the dataset again"
                 ) from error
 

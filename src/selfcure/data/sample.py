@@ -35,6 +35,8 @@ def sample(
         raise SelfcureError(
             f"num must be between 1 and the {total:,} samples of {opened[split]!r}, not {num}"
         )
+    if seed < 0:
+        raise SelfcureError(f"seed must not be negative, it is {seed}")
     kept = np.zeros(total, bool)
     kept[np.random.default_rng(seed).choice(total, num, replace=False)] = True
     origin = {"path": str(parent.path), "fingerprint": {n: s.fingerprint() for n, s in opened.items()}}

@@ -1,5 +1,6 @@
 """Training and evaluation as one call each."""
 
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
@@ -72,6 +73,12 @@ def train(
     if config.train.select == "validation" and "validation" not in dataset.splits:
         raise SelfcureError(f"select=validation needs a validation split; {dataset.path} has none")
     device = pick_device(config.train.device)
+    if config.train.num_threads > 4 * (
+        os.cpu_count() or 1
+    ):  # checked here: a run may be read on a smaller machine
+        raise SelfcureError(
+            f"num_threads must be at most {4 * (os.cpu_count() or 1)} on this machine, not {config.train.num_threads}"
+        )
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
     trained = build_method(config, len(dataset.class_names))

@@ -178,8 +178,12 @@ def _check(config: TrainConfig) -> None:
         "seed": 0,
     }
     for name, low in lowest.items():
-        if not getattr(config, name) >= low:
+        if not low <= getattr(config, name) < float("inf"):
             raise SelfcureError(f"{name} must be at least {low}, not {getattr(config, name)}")
+    if config.micro_batch_size == 1:
+        raise SelfcureError("micro_batch_size must be 0 or at least 2, not 1: batch norm needs two images")
+    if not all(milestone >= 1 for milestone in config.lr_milestones):
+        raise SelfcureError(f"lr_milestones must be epochs from 1 on, not {config.lr_milestones}")
     for name in ("std", "lr_decay"):
         value = getattr(config, name)
         if not min(value if isinstance(value, tuple) else (value,)) > 0:

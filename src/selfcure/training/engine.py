@@ -78,7 +78,7 @@ class Engine:
             Interrupted: asked to stop by a signal; everything is saved.
         """
         scalars = ScalarWriter(self.run.path / "tensorboard", first_epoch=self.epoch)
-        with StopRequest() as stop, scalars:
+        with StopRequest(self.reporter.stopping) as stop, scalars:
             while self.epoch <= self.config.num_epochs:
                 self.train_epoch(stop)
                 record = self._close_epoch()
@@ -223,6 +223,10 @@ class Engine:
         assert self.validation is not None
         split, images = self.validation
         logits = predict_logits(self.method.module, images, self.config, self.device)
+        if not torch.isfinite(logits).all():
+            raise SelfcureError(
+                f"the network's outputs are no longer numbers after epoch {self.epoch}; try a smaller --set learning_rate"
+            )
         return metrics.classification(split.labels, logits.softmax(dim=1).numpy())
 
     def _is_best(self, record: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM as a request to stop after the step at hand."""
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 from selfcure.errors import SelfcureError
@@ -11,10 +12,15 @@ class Interrupted(SelfcureError):
 
 
 class StopRequest:
-    """Context in which the first signal sets ``asked`` and a second one raises :class:`KeyboardInterrupt`."""
+    """Context in which the first signal sets ``asked`` and a second one raises :class:`KeyboardInterrupt`.
 
-    def __init__(self) -> None:
+    Args:
+        heard: called at the first signal, so that somebody tells the user what happens now.
+    """
+
+    def __init__(self, heard: Callable[[], None] = lambda: None) -> None:
         self.asked = False
+        self._heard = heard
 
     def __enter__(self) -> "StopRequest":
         self._previous = {}
@@ -33,3 +39,4 @@ class StopRequest:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        self._heard()

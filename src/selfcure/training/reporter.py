@@ -17,3 +17,6 @@ class Reporter:
 
     def epoch(self, record: dict[str, Any]) -> None:
         """An epoch is done and saved; ``record`` is its line of metrics.jsonl."""
+
+    def stopping(self) -> None:
+        """Asked to stop: it will, after the batch at hand."""
