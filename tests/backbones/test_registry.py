@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from selfcure.backbones import BACKBONES, build_backbone
+from selfcure.backbones import BACKBONES, build_backbone, check_image_size
 from selfcure.errors import SelfcureError
 from selfcure.training.seeding import torch_seed
 
@@ -64,3 +64,29 @@ def test_compact_is_much_smaller_than_resnet18():
 def test_an_unknown_name_is_refused_with_a_hint(name, hint):
     with pytest.raises(SelfcureError, match=rf"unknown backbone '{name}'; did you mean '{hint}'\?"):
         build_backbone(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "size_px", "message"),
+    [
+        ("vit_tiny_patch16_224", 48, r"does not take images of 48 px: .*made for image_size_px=224$"),
+        ("levit_128s", 48, r"images of 48 px: .*made for image_size_px=224$"),
+        ("inception_v3", 48, r"images of 48 px: .*made for image_size_px=299$"),
+    ],
+)
+def test_an_image_size_that_the_network_refuses_is_one_clear_line(name, size_px, message):
+    network, _ = build_backbone(name)
+    with pytest.raises(SelfcureError, match=message) as caught:
+        check_image_size(network, size_px)
+    assert "\n" not in str(caught.value)
+    assert network.training
+
+
+def test_checking_an_image_size_changes_nothing():
+    network, _ = build_backbone("resnet18")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random_state = torch.get_rng_state()
+    check_image_size(network.eval(), 48)
+    assert not network.training
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -1,12 +1,14 @@
 """Checkpoints in the published namings really load: features before and after agree."""
 
 import os
+from argparse import Namespace
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import resnet18, resnet50
 
 import selfcure
 from selfcure.backbones import build_backbone, load_weights
@@ -74,6 +76,77 @@ def test_published_shapes_load(published, tmp_path, shape, suffix):
     assert not report.missing
     assert not report.misshapen
     torch.testing.assert_close(backbone.eval()(IMAGES), features_of(published))
+
+
+def set_apart(network: nn.Module) -> nn.Module:
+    """No weight or statistic a fresh network could have too, in evaluation mode."""
+    generator = torch.Generator().manual_seed(2)
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            tensor.data.mul_(1 + 0.1 * torch.rand(tensor.shape, generator=generator))
+    return network.eval()
+
+
+# timm's name, image size, and the classifier that is left over.
+TIMM = {
+    "resnet18": (64, {"fc.weight", "fc.bias"}),
+    "mobilenetv3_small_050": (64, {"classifier.weight", "classifier.bias"}),
+    "efficientnet_b0": (64, {"classifier.weight", "classifier.bias"}),
+    "vit_tiny_patch16_224": (224, {"head.weight", "head.bias"}),
+    "convnext_atto": (64, {"head.fc.weight", "head.fc.bias"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"), [*((name, ".pth") for name in TIMM), ("resnet18", ".safetensors")]
+)
+def test_timm_checkpoints_give_timms_features(name, suffix, tmp_path):
+    size_px, classifier = TIMM[name]
+    images = torch.randn(2, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
+    theirs = set_apart(timm.create_model(name))
+    path = tmp_path / f"model{suffix}"
+    save_file(theirs.state_dict(), path) if suffix == ".safetensors" else torch.save(
+        theirs.state_dict(), path
+    )
+    ours, _ = build_backbone(name)
+    report = load_weights(ours, path)
+    assert report.share == 1
+    assert set(report.unexpected) == classifier
+    with torch.no_grad():
+        expected = theirs.forward_head(theirs.forward_features(images), pre_logits=True)
+        torch.testing.assert_close(ours.eval()(images), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_torchvision_resnet50_gives_torchvisions_features(tmp_path):
+    theirs = set_apart(resnet50(weights=None))
+    torch.save(theirs.state_dict(), tmp_path / "resnet50.pth")
+    ours, _ = build_backbone("resnet50")
+    assert load_weights(ours, tmp_path / "resnet50.pth").share == 1
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(IMAGES), features_of(theirs), rtol=1e-5, atol=1e-5)
+
+
+def test_a_checkpoint_of_timms_training_script(published, tmp_path):
+    content = {
+        "epoch": 3,
+        "arch": "resnet18",
+        "state_dict": published.state_dict(),
+        "optimizer": {"state": {}},
+        "args": Namespace(model="resnet18", lr=0.1),
+        "metric": torch.tensor(0.7),
+    }
+    torch.save(content, tmp_path / "last.pth.tar")
+    assert load_weights(build_backbone("resnet18")[0], tmp_path / "last.pth.tar").share == 1
+
+
+def test_a_classifier_of_a_layers_name_does_not_take_its_place(tmp_path):
+    backbone, _ = build_backbone("compact")
+    state = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
+    first = next(iter(backbone.state_dict()))
+    torch.save({first: torch.zeros(7, 5)} | state, tmp_path / "both.pth")
+    report = load_weights(backbone, tmp_path / "both.pth")
+    assert report.share == 1
+    assert report.unexpected == (first,)
 
 
 def test_what_is_left_over_is_named(published, tmp_path):

@@ -28,5 +28,13 @@ class Compact(nn.Module):
                 width = channels
         self.layers = nn.Sequential(*layers)
 
+    def forward_features(self, images: Tensor) -> Tensor:
+        """The map before pooling, [B, 128, H/8, W/8]; by the name that timm's networks have for it."""
+        return self.layers(images)
+
+    def forward_head(self, features: Tensor, pre_logits: bool = True) -> Tensor:
+        """The map averaged, [B, 128]; there is no classifier to leave out."""
+        return features.mean(dim=(2, 3))
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images).mean(dim=(2, 3))  # [B, 128]
+        return self.forward_head(self.forward_features(images))

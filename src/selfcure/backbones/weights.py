@@ -5,6 +5,7 @@ nothing. Here what matched, what is missing and what was left over is counted an
 """
 
 import re
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from selfcure.errors import SelfcureError
 
-_NESTS = ("state_dict", "model_state_dict", "model", "net", "backbone", "weights")
+_NESTS = ("state_dict", "model_state_dict", "state_dict_backbone", "model", "net", "backbone", "weights")
 _PREFIXES = ("module/", "module.", "model.", "backbone.", "encoder.", "net.")
 # torchvision's ResNet as nn.Sequential(*list(resnet.children())[:-1]), as the public SCN code has it.
 _SEQUENTIAL = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
@@ -52,7 +53,7 @@ def load_weights(backbone: nn.Module, source: str | Path, *, min_share: float = 
 
     Args:
         source: a ``.pth`` (read with ``weights_only``: nothing in it is run) or ``.safetensors`` file, bare or nested
-            under ``state_dict``, ``model_state_dict`` and the like, its names with or without the prefixes that
+            under ``state_dict``, ``state_dict_backbone`` and the like, its names with or without the prefixes that
             wrappers add, and ResNets also as numbered ``features.N.`` children; or a run folder.
         min_share: share of the backbone, by number of elements, below which too little matched.
 
@@ -63,21 +64,22 @@ def load_weights(backbone: nn.Module, source: str | Path, *, min_share: float = 
     path = Path(source)
     saved = dict(_read(path))
     wanted = {k: v for k, v in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
+    left = [key for key in saved if not key.endswith("num_batches_tracked")]
     renamed: dict[str, str] = {}
-    unexpected = []
-    for key in saved:
-        target = next((name for name in _spellings(key) if name in wanted and name not in renamed), None)
-        if target is not None:
-            renamed[target] = key
-        elif not key.endswith("num_batches_tracked"):
-            unexpected.append(key)
+    for fits in (True, False):  # a classifier beside the backbone may bear a layer's name in another shape
+        for key in left:
+            places = (name for name in _spellings(key) if name in wanted and name not in renamed)
+            target = next((n for n in places if not fits or saved[key].shape == wanted[n].shape), None)
+            if target is not None:
+                renamed[target] = key
+        left = [key for key in left if key not in renamed.values()]
     fitting = {name: saved[key] for name, key in renamed.items() if saved[key].shape == wanted[name].shape}
     total = sum(v.numel() for v in wanted.values())
     report = WeightsReport(
         matched=tuple(fitting),
         missing=tuple(name for name in wanted if name not in renamed),
         misshapen=tuple(name for name in renamed if name not in fitting),
-        unexpected=tuple(unexpected),
+        unexpected=tuple(left),
         share=sum(v.numel() for v in fitting.values()) / max(total, 1),
     )
     if report.share < min_share:
@@ -116,7 +118,9 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # timm's training script saves its arguments beside the weights; a Namespace is a plain record.
+        with torch.serialization.safe_globals([Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many types for a broken or unsafe file
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SelfcureError(
@@ -127,11 +131,11 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 def _tensors(content: Any, path: Path) -> Mapping[str, Tensor]:
     while isinstance(content, Mapping):
-        tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)}
-        if tensors:
-            return tensors
         inner = next((content[name] for name in _NESTS if isinstance(content.get(name), Mapping)), None)
         if inner is None:
+            tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)}
+            if tensors:
+                return tensors
             break
         content = inner
     raise SelfcureError(
