@@ -1,10 +1,12 @@
-"""How close the engine comes to the bare network, and what SCN costs over plain training. Prints a table.
+"""How close the engine comes to the bare network, what SCN costs over plain training, and how the public code's way of
+loading compares. Prints a table.
 
     uv run python benchmarks/throughput.py
 
 The bound: a loop of forward, backward and step over batches that lie ready in memory as normalised floats, with the
 same backbone, batch, threads, memory format and precision. What the engine adds (picking, augmenting and normalising
-images, evidence per sample, label book) can only cost. Each pair of measurements is taken back to back, in alternating
+images, evidence per sample, label book) can only cost. The public code's loop decodes, resizes and augments sample by
+sample in workers (public_loading.py), with the same network, batch and optimiser. Each pair of measurements is taken back to back, in alternating
 order; the figures are the median and the range of the pairs' ratios.
 """
 
@@ -14,20 +16,22 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from public_loading import loader
 from torch import nn
 
 from selfcure.data.folder import Dataset
-from selfcure.data.images import ImageStore
 from selfcure.data.synthetic_folder import write_synthetic
-from selfcure.data.transforms import AUGMENTATIONS
+from selfcure.data.transforms import AUGMENTATIONS, Draws
 from selfcure.runs import RunFolder
-from selfcure.training.api import build_method
+from selfcure.training.api import build_method, load_images
 from selfcure.training.config import resolve
 from selfcure.training.engine import Engine
 from selfcure.training.interrupt import StopRequest
 from selfcure.training.reporter import Reporter
+from selfcure.training.workers import Workers
 
 
 def main() -> None:
@@ -36,12 +40,13 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--workers", type=int, default=4, help="of the public code's way of loading")
     arguments = parser.parse_args()
     print(
         f"{arguments.backbone}, {torch.get_num_threads()} threads, torch {torch.__version__}, float32, channels-last"
     )
     print(
-        "| what | size | batch | images an epoch | median ratio | lowest | highest | images/s of the bare loop or SCN |"
+        "| what | size | batch | images an epoch | median ratio | lowest | highest | images/s of the other |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
@@ -57,9 +62,21 @@ def main() -> None:
             }
             plain, scn = (epoch_of(engines[method]) for method in ("plain", "scn"))
             bare = bare_epoch(engines["plain"])
+            disk = engine(
+                data,
+                "plain",
+                arguments.backbone,
+                size_px,
+                batch,
+                Path(folder) / f"disk-{size_px}",
+                max_cache_gb=0,
+            )
+            public = public_epoch(engines["plain"], num_workers=arguments.workers)
             for name, first, second in (
                 ("images/s, plain epoch ÷ bare loop", bare, plain),
                 ("seconds, SCN epoch ÷ plain epoch", scn, plain),
+                ("seconds, decoded batch by batch ÷ decoded once", epoch_of(disk), plain),
+                ("images/s, plain epoch ÷ public loading", public, plain),
             ):
                 ratios, rate = compare(first, second, num, arguments.pairs)
                 print(
@@ -69,8 +86,18 @@ def main() -> None:
                 )
 
 
-def engine(data: Dataset, method: str, backbone: str, size_px: int, batch: int, out: Path) -> Engine:
+def engine(
+    data: Dataset,
+    method: str,
+    backbone: str,
+    size_px: int,
+    batch: int,
+    out: Path,
+    device: torch.device | None = None,
+    **more: Any,
+) -> Engine:
     """An engine on ``data`` whose epochs relabel from the first on, so that SCN pays for all it does."""
+    device = device or torch.device("cpu")
     settings = {"relabel_epoch": 1} if method == "scn" else {}
     config = resolve(
         method,
@@ -80,18 +107,20 @@ def engine(data: Dataset, method: str, backbone: str, size_px: int, batch: int, 
         batch_size=batch,
         learning_rate=1e-4,
         **settings,
+        **more,
     )
     split = data.split("train")
     return Engine(
         config.train,
         build_method(config, len(data.class_names)),
         split=split,
-        images=ImageStore(split.encoded_images, size_px),
+        images=load_images(split, config.train, Reporter(), device),
         validation=None,
         run=RunFolder.create(
             out, {"config": config.as_dict(), "class_names": data.class_names}, split.ids, split.labels
         ),
-        device=torch.device("cpu"),
+        device=device,
+        workers=Workers(),
         reporter=Reporter(),
     )
 
@@ -109,25 +138,41 @@ def epoch_of(engine: Engine) -> Callable[[], None]:
 
 def bare_epoch(engine: Engine) -> Callable[[], None]:
     """Forward, backward and step of the same network and optimiser over ready batches."""
-    module, optimizer, config = engine.method.module, engine.optimizer, engine.config
+    config = engine.config
     rows = torch.arange(len(engine.split)).split(config.batch_size)
     batches = [
-        AUGMENTATIONS["none"](engine.images.batch(r), 0, config.mean, config.std).contiguous(
-            memory_format=torch.channels_last
-        )
-        for r in rows
+        AUGMENTATIONS["none"](engine.images.batch(r), Draws(0, len(r)), config.mean, config.std) for r in rows
     ]
-    labels = [torch.from_numpy(engine.split.labels)[r] for r in rows]
+    labels = [torch.from_numpy(engine.split.labels)[r].to(engine.device) for r in rows]
 
     def run() -> None:
-        module.train()
+        engine.method.module.train()
         for images, targets in zip(batches, labels, strict=True):
-            loss = nn.functional.cross_entropy(module(images)["logits"], targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            bare_step(engine, images, targets)
 
     return run
+
+
+def public_epoch(engine: Engine, *, num_workers: int) -> Callable[[], None]:
+    """The same network and optimiser, fed by the public code's way of loading."""
+    config = engine.config
+    batches = loader(
+        engine.split, config.image_size_px, batch_size=config.batch_size, num_workers=num_workers
+    )
+
+    def run() -> None:
+        engine.method.module.train()
+        for images, targets, _ in batches:
+            bare_step(engine, images.to(engine.device, non_blocking=True), targets.to(engine.device))
+
+    return run
+
+
+def bare_step(engine: Engine, images: torch.Tensor, targets: torch.Tensor) -> None:
+    loss = nn.functional.cross_entropy(engine.network(images)["logits"], targets)
+    engine.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    engine.optimizer.step()
 
 
 def compare(

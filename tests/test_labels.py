@@ -2,14 +2,19 @@
 
 import csv
 import shutil
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import selfcure
 from selfcure import labels as labels_module
+from selfcure.core import LabelBook
 from selfcure.errors import SelfcureError
 from selfcure.labels import export_labels, label_table
 from selfcure.runs import RunFolder
@@ -113,6 +118,72 @@ def test_votes_in_chunks_are_the_same(run, monkeypatch, cells):
     whole = label_table(run)
     monkeypatch.setattr(labels_module, "_CELLS", cells)
     assert label_table(run).equals(whole)
+
+
+def made_run(path, predictions, sure, of_original, *, num_classes) -> RunFolder:
+    """A run folder with the evidence [E, N] given; all original labels are 0."""
+    num_samples = predictions.shape[1]
+    document = {"class_names": [f"class {k}" for k in range(num_classes)], "config": {}, "dataset": {}}
+    ids = np.array([f"sample {row}" for row in range(num_samples)])
+    run = RunFolder.create(path, document, ids, np.zeros(num_samples, np.int64))
+    none = LabelBook(torch.zeros(num_samples, dtype=torch.int64))
+    for epoch, columns in enumerate(zip(predictions, sure, of_original, strict=True), start=1):
+        evidence = dict(zip(("prediction", "confidence", "original_prob"), columns, strict=True))
+        run.write_epoch({"epoch": epoch}, evidence, none.close_epoch(epoch), ids)
+    return run
+
+
+def test_epochs_that_did_not_draw_a_sample_say_nothing_of_it(tmp_path):
+    nan = np.nan
+    run = made_run(
+        tmp_path / "run",
+        np.array([[2, -1, 1], [2, -1, -1], [1, -1, -1]], np.int32),
+        np.array([[0.4, nan, 0.9], [0.4, nan, nan], [0.7, nan, nan]], np.float32),
+        np.array([[0.3, nan, 0.1], [0.3, nan, nan], [0.0, nan, nan]], np.float32),
+        num_classes=3,
+    )
+    rows = label_table(run).select(["suggested", "confidence", "suspicion"]).to_pylist()
+    assert rows == [
+        pytest.approx({"suggested": "class 2", "confidence": 0.8 / 3, "suspicion": 0.8}),
+        {"suggested": "class 0", "confidence": 0.0, "suspicion": None},
+        pytest.approx({"suggested": "class 1", "confidence": 0.9, "suspicion": 0.9}),
+    ]
+
+
+@given(
+    st.integers(1, 6).flatmap(
+        lambda num_epochs: st.lists(
+            st.lists(
+                st.tuples(st.integers(-1, 4), st.integers(0, 4)), min_size=num_epochs, max_size=num_epochs
+            ),
+            min_size=1,
+            max_size=8,
+        )
+    )
+)
+def test_votes_match_a_dictionary(rows):
+    choices = np.array([[choice for choice, _ in row] for row in rows], np.int32)
+    weights = np.array([[weight * (choice >= 0) for choice, weight in row] for row in rows], np.float32)
+    chosen, votes = labels_module._most_votes(choices, weights)
+    for row, own, choice, vote in zip(choices, weights, chosen, votes, strict=True):
+        sums = {k: own[row == k].sum() for k in sorted(set(row.tolist())) if k >= 0} or {-1: 0.0}
+        assert (choice, vote) == (max(sums, key=sums.__getitem__), max(sums.values()))
+
+
+def test_ten_thousand_classes_cost_no_memory(tmp_path):
+    num_samples, num_classes, rng = 20_000, 10_000, np.random.default_rng(0)
+    shape = (3, num_samples)
+    predictions = rng.integers(0, num_classes, shape, dtype=np.int32)
+    sure, of_original = rng.random((2, *shape), dtype=np.float32)
+    run = made_run(tmp_path / "run", predictions, sure, of_original, num_classes=num_classes)
+    tracemalloc.start()
+    try:
+        table = label_table(run)
+        assert tracemalloc.get_traced_memory()[1] < 20e6, "800 MB would be a vote for every class"
+    finally:
+        tracemalloc.stop()
+    suggested = table["suggested"].combine_chunks().indices.to_numpy()
+    assert (suggested == predictions[sure.argmax(axis=0), np.arange(num_samples)]).mean() > 0.99
 
 
 def test_a_method_without_importance_has_nulls(plain):

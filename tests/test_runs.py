@@ -57,6 +57,26 @@ def test_epochs_are_read_back_in_order(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("group", [1, 4, 100])
+def test_rows_of_an_epoch_are_read_alone(tmp_path, monkeypatch, group):
+    monkeypatch.setattr(runs, "_ROW_GROUP", group)
+    ids = np.array([str(k) for k in range(10)])
+    run = RunFolder.create(tmp_path / "run", DOCUMENT, ids, np.zeros(10, np.int64))
+    evidence = {"prediction": np.arange(10, dtype=np.int32), "confidence": np.ones(10, np.float32)}
+    run.write_epoch({"epoch": 1}, evidence, changes(1), ids)
+    for start in range(10):
+        for stop in range(start + 1, 11):
+            table = run.evidence(1, ["prediction"], rows=slice(start, stop))
+            assert table.to_pydict() == {"prediction": list(range(start, stop))}
+
+
+def test_columns_of_the_changes(tmp_path):
+    run = make(tmp_path / "run")
+    assert run.changes(["to", "row"]).to_pydict() == {"to": [], "row": []}
+    write_epochs(run)
+    assert run.changes(["to", "row"]).to_pydict() == {"to": [1, 0, 0], "row": [0, 2, 0]}
+
+
 @pytest.mark.parametrize("epoch", [0, 1, 2, 3])
 def test_forgetting_leaves_the_epochs_up_to_the_checkpoint(tmp_path, epoch):
     run = make(tmp_path / "run")

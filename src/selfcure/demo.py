@@ -160,5 +160,5 @@ def _relabel_sheet(run: RunFolder, split: Split, num: int = 24) -> Any:
 
 def _thumbnails(split: Split, rows: np.ndarray) -> np.ndarray:
     """[n, 96, 96, 3] uint8."""
-    store = ImageStore(split.encoded_images, 96, cache_bytes=0)
+    store = ImageStore(split.images(), 96, cache_bytes=0)
     return store.batch(torch.from_numpy(np.ascontiguousarray(rows))).permute(0, 2, 3, 1).numpy()

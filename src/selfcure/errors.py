@@ -11,6 +11,10 @@ class SelfcureError(ValueError):
     """
 
 
+class ReportedElsewhere(SelfcureError):
+    """One of several processes stops because another has; that one says why, this one is silent."""
+
+
 def check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
     """Raise :class:`SelfcureError` unless ``value`` is one of ``allowed``; a near miss is suggested.
 

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from selfcure.errors import SelfcureError
 from selfcure.runs import RunFolder
 
-_CELLS = 1 << 24
-"""Votes held in memory at a time: samples × classes."""
+_CELLS = 1 << 20
+"""Predictions held in memory at a time: samples × epochs."""
+
+_ROWS_WRITTEN = 1 << 16
 
 
 def label_table(run: str | Path | RunFolder) -> pa.Table:
@@ -23,7 +25,8 @@ def label_table(run: str | Path | RunFolder) -> pa.Table:
     numbers; ``importance`` in (0, 1) of the last epoch (null where the method has none), higher is more trusted;
     ``suspicion`` in [0, 1], one minus the mean over epochs of the probability of the original label, higher is more
     likely wrong; ``confidence`` in [0, 1], the mean over epochs of the predicted probability where the prediction was
-    the suggested label, else 0. The suggested label is the one with the highest confidence.
+    the suggested label, else 0. The suggested label is the one with the highest confidence. Means are over the epochs
+    that drew the sample; of one never drawn the original label is suggested, with confidence 0 and suspicion null.
 
     All is seen from training: the truth plays no part.
 
@@ -35,23 +38,20 @@ def label_table(run: str | Path | RunFolder) -> pa.Table:
     if not epochs:
         raise SelfcureError(f"{run.path} has no finished epoch yet; go on with 'selfcure train … --resume'")
     samples = run.samples()
-    original = samples["original"].to_numpy()
+    original = samples["original"].to_numpy().astype(np.int32)
     current = original.copy()
-    changes = run.changes()
+    changes = run.changes(["row", "to"])
     # In order of epoch, so the last change of a sample is the one that stays.
     current[changes["row"].to_numpy()] = changes["to"].to_numpy()
-    given_prob = np.zeros(len(original))
-    for epoch in epochs:
-        given_prob += run.evidence(epoch, ["original_prob"])["original_prob"].to_numpy()
-    suspicion = 1.0 - given_prob / len(epochs)
-    suggested, confidence = _votes(run, epochs, len(original))
+    suggested, confidence, suspicion = _opinions(run, epochs, original)
     last = run.evidence(epochs[-1])
     importance = (
         last["importance"] if "importance" in last.column_names else pa.nulls(len(original), pa.float32())
     )
+    class_names = pa.array(run.class_names)
 
     def named(labels: np.ndarray) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(labels.astype(np.int32), list(run.class_names))
+        return pa.DictionaryArray.from_arrays(labels, class_names)
 
     return pa.table(
         {
@@ -59,8 +59,8 @@ def label_table(run: str | Path | RunFolder) -> pa.Table:
             "original": named(original),
             "current": named(current),
             "importance": importance,
-            "confidence": confidence.astype(np.float32),
-            "suspicion": suspicion.astype(np.float32),
+            "confidence": confidence,
+            "suspicion": pa.array(suspicion, mask=np.isnan(suspicion)),
             "suggested": named(suggested),
         }
     )
@@ -79,11 +79,7 @@ def export_labels(run: str | Path | RunFolder, out: Path) -> pa.Table:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".csv":
-            plain = [
-                column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
-                for column in table.columns
-            ]
-            pyarrow.csv.write_csv(pa.table(plain, names=table.column_names), partial)
+            _write_csv(table, partial)
         else:
             pq.write_table(table, partial)
         os.replace(partial, out)  # an older file stays until the new one is whole
@@ -94,16 +90,52 @@ def export_labels(run: str | Path | RunFolder, out: Path) -> pa.Table:
     return table
 
 
-def _votes(run: RunFolder, epochs: list[int], num_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """[N] label with the most confidence over all epochs, and its mean confidence, in bounded memory."""
-    num_classes = len(run.class_names)
-    step = max(1, _CELLS // num_classes)
-    suggested, confidence = np.empty(num_samples, np.int64), np.empty(num_samples)
+def _write_csv(table: pa.Table, path: Path) -> None:
+    plain = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in table.schema]
+    with pyarrow.csv.CSVWriter(path, pa.schema(plain)) as file:
+        for start in range(0, len(table), _ROWS_WRITTEN):
+            file.write_table(table.slice(start, _ROWS_WRITTEN).cast(pa.schema(plain)))
+
+
+def _opinions(
+    run: RunFolder, epochs: list[int], original: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[N] the suggested label, its confidence, and the suspicion; some samples at a time."""
+    num_samples, step = len(original), max(1, _CELLS // len(epochs))
+    suggested = np.empty(num_samples, np.int32)
+    confidence, suspicion = np.empty(num_samples, np.float32), np.empty(num_samples, np.float32)
+    columns = ["prediction", "confidence", "original_prob"]
     for start in range(0, num_samples, step):
-        stop = min(start + step, num_samples)
-        votes = np.zeros((stop - start, num_classes), np.float32)
-        for epoch in epochs:
-            seen = run.evidence(epoch, ["prediction", "confidence"]).slice(start, stop - start)
-            votes[np.arange(stop - start), seen["prediction"].to_numpy()] += seen["confidence"].to_numpy()
-        suggested[start:stop], confidence[start:stop] = votes.argmax(1), votes.max(1) / len(epochs)
-    return suggested, confidence
+        rows = slice(start, min(start + step, num_samples))
+        seen = [run.evidence(epoch, columns, rows=rows) for epoch in epochs]
+        prediction, sure, of_original = (np.stack([s[c].to_numpy() for s in seen], axis=1) for c in columns)
+        drawn = prediction >= 0  # [n, E]
+        times = np.maximum(drawn.sum(axis=1), 1)
+        chosen, votes = _most_votes(prediction, np.where(drawn, sure, 0))
+        suggested[rows] = np.where(chosen < 0, original[rows], chosen)
+        confidence[rows] = votes / times
+        share = np.where(drawn, of_original, 0).sum(axis=1, dtype=np.float64) / times
+        suspicion[rows] = np.where(drawn.any(axis=1), 1 - share, np.nan)
+    return suggested, confidence, suspicion
+
+
+def _most_votes(choices: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[n] the choice with the largest sum of weights in each row of [n, E], and that sum; the lower one of equals.
+
+    Choice −1 counts only where there is no other. Costs nothing for a class that nobody chose.
+
+    >>> _most_votes(np.array([[2, 0, 2], [1, 0, -1]]), np.array([[0.4, 0.7, 0.5], [0.5, 0.5, 0.0]]))
+    (array([2, 0]), array([0.9, 0.5]))
+    """
+    order = choices.argsort(axis=1, kind="stable")
+    choices, weights = np.take_along_axis(choices, order, 1), np.take_along_axis(weights, order, 1)
+    begins = np.ones(choices.shape, bool)
+    begins[:, 1:] = choices[:, 1:] != choices[:, :-1]
+    starts = np.flatnonzero(begins)  # [V] where the votes for one choice in one row begin
+    row, choice = starts // choices.shape[1], choices.ravel()[starts]
+    sums = np.add.reduceat(weights.ravel(), starts)
+    sums[choice < 0] = -1
+    best = np.maximum.reduceat(sums, np.flatnonzero(starts % choices.shape[1] == 0))  # [n]
+    winners = np.flatnonzero(sums == best[row])
+    winners = winners[np.diff(row[winners], prepend=-1) > 0]  # the first of each row
+    return choice[winners], np.maximum(best, 0)

@@ -25,6 +25,8 @@ from selfcure.errors import SelfcureError
 
 CONFIG = "config.json"
 _SAMPLES = "samples.parquet"
+_ROW_GROUP = 1 << 14
+"""Rows that can be read alone: of many epochs at a time not all are wanted in memory."""
 _BEGUN = {"evidence", "changes", _SAMPLES, _SAMPLES + ".tmp", CONFIG + ".tmp"}
 
 _CHANGES = pa.schema(
@@ -84,6 +86,11 @@ class RunFolder:
         return self.path / "checkpoint.safetensors"
 
     @property
+    def best(self) -> Path:
+        """The weights that were best on validation so far, while training selects by it."""
+        return self.path / "best.safetensors"
+
+    @property
     def model(self) -> Path:
         return self.path / "model.safetensors"
 
@@ -105,16 +112,17 @@ class RunFolder:
         """``id`` and ``original`` label of every sample, in row order."""
         return _read_table(self.path / _SAMPLES)
 
-    def evidence(self, epoch: int, columns: list[str] | None = None) -> pa.Table:
-        """Per-sample evidence of one epoch, in row order."""
-        return _read_table(self._epoch_file("evidence", epoch), columns)
+    def evidence(
+        self, epoch: int, columns: list[str] | None = None, *, rows: slice | None = None
+    ) -> pa.Table:
+        """Per-sample evidence of one epoch, in row order; of ``rows`` (start to stop) alone if given."""
+        return _read_table(self._epoch_file("evidence", epoch), columns, rows)
 
-    def changes(self) -> pa.Table:
+    def changes(self, columns: list[str] | None = None) -> pa.Table:
         """All label changes so far, oldest first."""
         files = sorted((self.path / "changes").glob("epoch-*.parquet"))
-        if not files:
-            return _CHANGES.empty_table()
-        return pa.concat_tables([_read_table(file) for file in files])
+        tables = [_read_table(file, columns) for file in files] or [_CHANGES.empty_table()]
+        return pa.concat_tables(tables).select(columns or _CHANGES.names)
 
     def write_epoch(
         self,
@@ -154,16 +162,23 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+def _read_table(path: Path, columns: list[str] | None = None, rows: slice | None = None) -> pa.Table:
     try:
-        return pq.read_table(path, columns=columns)
+        file = pq.ParquetFile(path)
+        if rows is None:
+            return file.read(columns=columns)
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        first, last = ends.searchsorted([rows.start, rows.stop - 1], side="right").tolist()
+        table = file.read_row_groups(list(range(first, last + 1)), columns=columns)
+        return table.slice(rows.start - (ends[first] - sizes[first]), rows.stop - rows.start)
     except (OSError, pa.ArrowInvalid) as error:
         raise SelfcureError(f"{path} is missing or damaged ({error}); train again") from error
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
     partial = path.with_name(path.name + ".tmp")
-    pq.write_table(table, partial, compression="zstd")
+    pq.write_table(table, partial, compression="zstd", row_group_size=_ROW_GROUP)
     os.replace(partial, path)
 
 

@@ -1,5 +1,6 @@
 """The dataset folder: what a damaged one says, and the columns it can hold."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(split.labels, [0, 1, 0, 1])
     np.testing.assert_array_equal(split.true_labels, [UNKNOWN, 1, UNKNOWN, 1])
     assert split.paths == ["0.png", "1.png"] * 2
-    assert split.encoded_images[1].as_py() == {"bytes": png(1, 4), "path": "1.png"}
+    assert split.column("image")[1].as_py() == {"bytes": png(1, 4), "path": "1.png"}
     assert split.extra_columns == list(EXTRA)
     for name, column in EXTRA.items():
         assert split.column(name).to_pylist() == column.to_pylist() * 2
@@ -87,6 +88,12 @@ def test_hugging_face_understands_every_column(tmp_path: Path) -> None:
 def test_fingerprint_is_of_ids_and_given_labels_alone(tmp_path: Path) -> None:
     a, b, c = write(tmp_path / "a"), write(tmp_path / "b", plan=2), write(tmp_path / "c", labels=[1, 1])
     assert a.split("train").fingerprint() == b.split("train").fingerprint() != c.split("train").fingerprint()
+
+
+def test_fingerprint_is_that_of_all_ids_at_once(tmp_path: Path) -> None:
+    split = write(tmp_path / "d", num_shards=3).split("train")
+    whole = "\n".join(split.ids).encode() + split.labels.astype("<i8").tobytes()
+    assert split.fingerprint() == hashlib.sha256(whole).hexdigest()[:16]
 
 
 def damaged(change: Callable[[Path], object]) -> Callable[[Path], Path]:

@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
@@ -24,11 +23,20 @@ def noise(height: int = SIZE, width: int = SIZE, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-def column(*images: bytes | None) -> pa.ChunkedArray:
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    rows = [{"bytes": data, "path": f"faces/{i}.png"} for i, data in enumerate(images)]
-    # Two chunks, as from two shards.
-    return pa.chunked_array([pa.array(rows[:1], kind), pa.array(rows[1:], kind)])
+class Encoded:
+    """Encoded images in memory."""
+
+    def __init__(self, *images: bytes | None):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def read(self, rows):
+        return [self.images[row] or b"" for row in rows]
+
+    def name(self, row):
+        return f"faces/{row}.png"
 
 
 def test_rgb_comes_back_as_it_was_with_channels_first():
@@ -105,7 +113,7 @@ def test_an_oblong_image_is_stretched_to_the_square(height, width):
 
 def test_batches_hold_the_rows_asked_for_cached_or_not():
     pixels = [noise(seed=i) for i in range(7)]
-    encoded = column(*(encode(Image.fromarray(p)) for p in pixels))
+    encoded = Encoded(*(encode(Image.fromarray(p)) for p in pixels))
     cached, uncached = ImageStore(encoded, SIZE), ImageStore(encoded, SIZE, cache_bytes=0)
     assert (cached.cached, uncached.cached) == (True, False)
     assert len(cached) == len(uncached) == 7
@@ -119,13 +127,13 @@ def test_batches_hold_the_rows_asked_for_cached_or_not():
 
 
 def test_a_batch_is_the_callers_own():
-    store = ImageStore(column(*[encode(Image.fromarray(noise()))] * 2), SIZE)
+    store = ImageStore(Encoded(*[encode(Image.fromarray(noise()))] * 2), SIZE)
     store.batch(torch.tensor([0])).zero_()
     assert store.batch(torch.tensor([0])).any()
 
 
 def test_the_cache_is_used_exactly_where_it_fits():
-    encoded = column(*[encode(Image.fromarray(noise()))] * 2)
+    encoded = Encoded(*[encode(Image.fromarray(noise()))] * 2)
     needed = 2 * 3 * SIZE * SIZE
     assert ImageStore(encoded, SIZE, cache_bytes=needed).cached
     assert not ImageStore(encoded, SIZE, cache_bytes=needed - 1).cached
@@ -136,7 +144,7 @@ def test_loading_is_reported_to_its_end(monkeypatch):
     monkeypatch.setattr("selfcure.data.images._CHUNK", 2)
     heard = []
     ImageStore(
-        column(*[encode(Image.fromarray(noise()))] * 5), SIZE, progress=lambda *done: heard.append(done)
+        Encoded(*[encode(Image.fromarray(noise()))] * 5), SIZE, progress=lambda *done: heard.append(done)
     )
     assert heard == [(2, 5), (4, 5), (5, 5)]
 
@@ -145,7 +153,7 @@ def test_loading_is_reported_to_its_end(monkeypatch):
 @pytest.mark.parametrize("cache_bytes", [None, 0], ids=["cached", "uncached"])
 def test_a_broken_image_is_named(broken, cache_bytes):
     good = encode(Image.fromarray(noise()))
-    encoded = column(good, good, good[:100] if broken == "cut" else broken, good)
+    encoded = Encoded(good, good, good[:100] if broken == "cut" else broken, good)
     with pytest.raises(
         SelfcureError, match=r"image 'faces/2.png' \(row 2\) cannot be decoded: .*import the dataset again"
     ):
@@ -157,7 +165,7 @@ def test_an_image_that_claims_to_be_huge_is_named_too():
     bomb = bytearray(encode(Image.fromarray(noise()), "bmp"))
     bomb[18:26] = (60_000).to_bytes(4, "little") * 2
     with pytest.raises(SelfcureError, match=r"image 'faces/0.png' \(row 0\) cannot be decoded"):
-        ImageStore(column(bytes(bomb)), SIZE)
+        ImageStore(Encoded(bytes(bomb)), SIZE)
 
 
 def test_free_memory_is_a_plausible_number_of_bytes(monkeypatch):

@@ -11,7 +11,8 @@ from sources import jpeg, write_files
 
 from selfcure.data.folder import Dataset
 from selfcure.data.importing import import_dataset
-from selfcure.data.noise import add_noise, by_matrix, confusion, pairwise
+from selfcure.data.noise import add_noise
+from selfcure.data.noise_kinds import by_matrix, confusion, pairwise
 from selfcure.data.readers.ferplus import read
 from selfcure.data.readers.matrix import read_matrix
 from selfcure.data.sample import sample

@@ -66,7 +66,7 @@ def faces(tmp_path: Path) -> Path:
 
 
 def pixels(dataset: Dataset, split: str = "train") -> np.ndarray:
-    image = dataset.split(split).encoded_images[0]["bytes"].as_py()
+    image = dataset.split(split).column("image")[0]["bytes"].as_py()
     return np.asarray(Image.open(io.BytesIO(image)))
 
 
@@ -101,7 +101,7 @@ def test_photographs(photographs: Path, tmp_path: Path) -> None:
 
 def test_whole_photographs(photographs: Path, tmp_path: Path) -> None:
     dataset = import_dataset("affectnet", photographs, out=tmp_path / "out", crop=False)
-    assert dataset.split("train").encoded_images[0]["bytes"].as_py() == photo()
+    assert dataset.split("train").column("image")[0]["bytes"].as_py() == photo()
     assert dataset.split("train").column("facial_landmarks")[0].as_py() == POINTS
 
 
@@ -156,7 +156,7 @@ def test_broken_missing_and_extra_photographs_are_counted(photographs: Path, tmp
     train = dataset.split("train")
     assert dataset.splits == {"train": 7, "validation": 2}
     edge = train.ids.tolist().index("3/edge.png")
-    assert Image.open(io.BytesIO(train.encoded_images[edge]["bytes"].as_py())).size == (5, 5)
+    assert Image.open(io.BytesIO(train.column("image")[edge]["bytes"].as_py())).size == (5, 5)
     assert train.column("facial_landmarks")[edge].as_py() is None
 
 
@@ -167,7 +167,7 @@ def test_a_jpeg_stays_one_and_is_turned_upright(photographs: Path, tmp_path: Pat
     image.save(photographs / PHOTOS / "2" / "a.jpg", "jpeg", exif=exif)
     write_files(photographs, {f"{LISTS}/validation.csv": row("2/a.jpg", 1, "0,0,20,10")})
     dataset = import_dataset("affectnet", photographs, out=tmp_path / "out")
-    face = Image.open(io.BytesIO(dataset.split("validation").encoded_images[0]["bytes"].as_py()))
+    face = Image.open(io.BytesIO(dataset.split("validation").column("image")[0]["bytes"].as_py()))
     assert (face.format, face.size, face.getexif().get(0x0112)) == ("JPEG", (10, 20), None)
 
 
@@ -177,7 +177,7 @@ def test_faces(faces: Path, tmp_path: Path) -> None:
     train = dataset.split("train")
     assert train.ids.tolist() == ["0.jpg", "1.jpg"]
     assert [dataset.class_names[k] for k in train.labels] == ["neutral", "anger"]
-    assert train.encoded_images[0]["bytes"].as_py() == jpeg(8, 8)
+    assert train.column("image")[0]["bytes"].as_py() == jpeg(8, 8)
     assert train.column("valence").to_pylist() == [-0.25, -0.25]
     assert train.column("arousal").to_pylist() == [0.5, 0.5]
     assert train.column("facial_landmarks")[0].as_py() == POINTS

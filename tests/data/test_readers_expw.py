@@ -34,7 +34,7 @@ def test_faces_are_cut_out(expw: Path, tmp_path: Path) -> None:
     assert dataset.splits == {"train": 8}
     assert dataset.manifest["skipped"] == {}
     train = dataset.split("train")
-    faces = [Image.open(io.BytesIO(image["bytes"].as_py())) for image in train.encoded_images]
+    faces = [Image.open(io.BytesIO(image["bytes"].as_py())) for image in train.column("image")]
     assert [(face.size, face.format) for face in faces[:2]] == [((30, 50), "JPEG"), ((35, 20), "JPEG")]
     assert np.abs(np.asarray(faces[0]).astype(int) - [120, 90, 60]).max() < 8
     row = {name: train.column(name)[1].as_py() for name in train.extra_columns}

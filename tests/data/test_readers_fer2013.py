@@ -44,7 +44,7 @@ def test_rows_become_images(tmp_path: Path) -> None:
     assert dataset.splits == {"train": 2, "validation": 1, "test": 1}
     test = dataset.split("test")
     assert (test.ids[0], test.labels[0], test.true_labels[0]) == ("fer2013-00003", 3, -1)
-    image = Image.open(io.BytesIO(test.encoded_images[0]["bytes"].as_py()))
+    image = Image.open(io.BytesIO(test.column("image")[0]["bytes"].as_py()))
     assert image.format == "PNG"
     assert image.mode == "L"
     np.testing.assert_array_equal(np.asarray(image).ravel(), np.array(pixels(3).split(), dtype=np.uint8))

@@ -160,10 +160,11 @@ def test_zip_and_folder_give_the_same_dataset(ferplus: Path, tmp_path: Path, top
     from_folder = import_dataset("ferplus", ferplus, out=tmp_path / "b").split("train")
     assert from_zip.fingerprint() == from_folder.fingerprint()
     assert (
-        from_zip.encoded_images.to_pylist()[0]["bytes"] == from_folder.encoded_images.to_pylist()[0]["bytes"]
+        from_zip.column("image").to_pylist()[0]["bytes"]
+        == from_folder.column("image").to_pylist()[0]["bytes"]
     )
     if not top:
-        assert from_zip.encoded_images == from_folder.encoded_images
+        assert from_zip.column("image") == from_folder.column("image")
 
 
 def test_clone_of_the_repository(ferplus: Path, tmp_path: Path) -> None:

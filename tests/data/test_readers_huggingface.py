@@ -46,7 +46,7 @@ def test_save_to_disk_with_class_labels(tmp_path: Path) -> None:
     train = dataset.split("train")
     assert dataset.class_names == ("sad", "happy")
     assert (train.ids.tolist(), train.labels.tolist()) == (["train/0000000", "train/0000001"], [1, 0])
-    assert train.encoded_images[1]["bytes"].as_py() == png(1, 8)
+    assert train.column("image")[1]["bytes"].as_py() == png(1, 8)
     assert train.column("source_id").to_pylist() == ["a", "b"]
     assert train.column("ages").to_pylist() == [[1, 2], []]
     assert dataset.manifest["skipped"] == {"label is blank": 2}

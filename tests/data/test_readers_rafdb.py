@@ -51,7 +51,7 @@ def test_original_images(rafdb: Path, tmp_path: Path) -> None:
     assert dataset.manifest["options"] == {"images": "original"}
     split = dataset.split("train")
     assert split.paths[0] == "Image/original/train_00001.jpg"
-    assert split.encoded_images[0]["bytes"].as_py() == jpeg(30, 20)
+    assert split.column("image")[0]["bytes"].as_py() == jpeg(30, 20)
 
 
 @pytest.mark.parametrize("top", ["", "RAF/basic/"])

@@ -46,7 +46,7 @@ def test_the_same_share_of_each_class_moves(parent: Dataset, tmp_path: Path) -> 
         assert part == [i for i in old if i in part]  # in their order
     assert new.split("test").fingerprint() == parent.split("test").fingerprint()
     position = old.index(moved[0])
-    assert new.split("validation").encoded_images[0] == parent.split("train").encoded_images[position]
+    assert new.split("validation").column("image")[0] == parent.split("train").column("image")[position]
     assert new.manifest["split"] == {"validation": 0.3, "seed": 4, "by": None}
     assert new.manifest["parent"]["layout"] == "table"
     assert len(new.split("validation").files) == 3  # of 3 shards of train each

@@ -38,7 +38,7 @@ def test_the_folder_holds_what_the_renderer_drew(faces):
         ("identity", drawn.identities),
     ):
         assert split.column(name).to_pylist() == values.tolist(), name
-    for record, pixels in zip(split.encoded_images.to_pylist(), drawn.images, strict=True):
+    for record, pixels in zip(split.column("image").to_pylist(), drawn.images, strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(record["bytes"]))), pixels)
     assert split.ids.tolist() == [f"train-{i:06d}" for i in range(120)]
     assert split.paths == [f"train-{i:06d}.png" for i in range(120)]
@@ -61,16 +61,16 @@ def test_training_and_validation_share_nobody(faces):
 def test_more_faces_begin_with_the_same_ones(faces, tmp_path):
     more = write_synthetic(tmp_path / "more", 140, num_validation=0, **SHARES, size_px=16, seed=4)
     assert more.splits == {"train": 140}
-    few, many = (d.split("train").encoded_images.to_pylist() for d in (faces, more))
+    few, many = (d.split("train").column("image").to_pylist() for d in (faces, more))
     assert few == many[:120]
 
 
 def test_another_seed_is_another_set(faces, tmp_path):
     other = write_synthetic(tmp_path / "other", 20, num_validation=0, **SHARES, size_px=16, seed=5)
-    first = faces.split("train").encoded_images.to_pylist()[:20]
+    first = faces.split("train").column("image").to_pylist()[:20]
     assert all(
         a["bytes"] != b["bytes"]
-        for a, b in zip(first, other.split("train").encoded_images.to_pylist(), strict=True)
+        for a, b in zip(first, other.split("train").column("image").to_pylist(), strict=True)
     )
 
 
@@ -91,7 +91,7 @@ def test_interrupted_drawing_is_taken_up(faces, tmp_path, monkeypatch):
     again = write_synthetic(tmp_path / "faces", 120, **SHARES, size_px=16, seed=4)
     assert drawn == [("train", 2), ("validation", 0)]
     for split in ("train", "validation"):
-        assert again.split(split).encoded_images.equals(faces.split(split).encoded_images)
+        assert again.split(split).column("image").equals(faces.split(split).column("image"))
         assert again.split(split).fingerprint() == faces.split(split).fingerprint()
 
 

@@ -9,6 +9,7 @@ from selfcure.data.transforms import (
     AUGMENTATIONS,
     IMAGENET_MEAN,
     IMAGENET_STD,
+    Draws,
     add_pixel_noise,
     erase,
     flip,
@@ -35,7 +36,7 @@ def same(num: int, size: int = 24) -> torch.Tensor:
 def test_shape_type_and_input_are_kept(name):
     batch = images()
     before = batch.clone()
-    result = AUGMENTATIONS[name](batch, 3, IMAGENET_MEAN, IMAGENET_STD)
+    result = AUGMENTATIONS[name](batch, Draws(3, len(batch)), IMAGENET_MEAN, IMAGENET_STD)
     assert result.dtype == torch.float32
     assert result.shape == batch.shape
     assert torch.equal(batch, before), "the cache hands out what it keeps"
@@ -43,7 +44,7 @@ def test_shape_type_and_input_are_kept(name):
 
 @every_augmentation
 def test_values_stay_in_the_range_of_images(name):
-    result = AUGMENTATIONS[name](images(), 3, ZERO, ONE)
+    result = AUGMENTATIONS[name](images(), Draws(3, len(images())), ZERO, ONE)
     assert result.min() >= 0
     assert result.max() <= 1
     assert result.max() > 0.9
@@ -52,22 +53,32 @@ def test_values_stay_in_the_range_of_images(name):
 @every_augmentation
 def test_a_seed_augments_alike_whatever_was_drawn_before(name):
     batch, augment = images(), AUGMENTATIONS[name]
-    first = augment(batch, 5, ZERO, ONE)
+    first = augment(batch, Draws(5, len(batch)), ZERO, ONE)
     state = torch.get_rng_state()
-    assert torch.equal(augment(batch, 5, ZERO, ONE), first)
+    assert torch.equal(augment(batch, Draws(5, len(batch)), ZERO, ONE), first)
     assert torch.equal(torch.get_rng_state(), state), "the global generator is nobody's here"
-    assert torch.equal(augment(batch, 6, ZERO, ONE), first) == (name == "none")
+    assert torch.equal(augment(batch, Draws(6, len(batch)), ZERO, ONE), first) == (name == "none")
+
+
+@every_augmentation
+def test_a_part_is_augmented_as_in_the_whole(name):
+    batch, augment = images(11), AUGMENTATIONS[name]
+    whole = augment(batch, Draws(5, 11), ZERO, ONE)
+    for part in (slice(0, 6), slice(6, 11), slice(3, 4), slice(4, 4)):
+        draws = Draws(5, 11, part)
+        assert len(draws) == len(batch[part])
+        assert torch.equal(augment(batch[part], draws, ZERO, ONE), whole[part])
 
 
 @pytest.mark.parametrize("name", sorted(AUGMENTATIONS.keys() - {"none"}))
 def test_every_sample_gets_its_own_draw(name):
-    result = AUGMENTATIONS[name](same(64), 1, ZERO, ONE)
+    result = AUGMENTATIONS[name](same(64), Draws(1, 64), ZERO, ONE)
     assert len(torch.unique(result.flatten(1), dim=0)) > 16
 
 
 def test_none_only_normalizes():
     batch = images()
-    result = AUGMENTATIONS["none"](batch, 0, IMAGENET_MEAN, IMAGENET_STD)
+    result = AUGMENTATIONS["none"](batch, Draws(0, len(batch)), IMAGENET_MEAN, IMAGENET_STD)
     expected = torch.stack(
         [(batch[:, c] / 255.0 - IMAGENET_MEAN[c]) / IMAGENET_STD[c] for c in range(3)], dim=1
     )
@@ -111,7 +122,7 @@ def naive_flip_and_shift(batch, generator, max_shift):
 )
 def test_flip_and_shift_matches_a_loop(height, width, max_shift):
     batch = images(12, height, width)
-    result = flip_and_shift(batch, torch.Generator().manual_seed(4), max_shift=max_shift)
+    result = flip_and_shift(batch, Draws(4, 12), max_shift=max_shift)
     expected = naive_flip_and_shift(batch, torch.Generator().manual_seed(4), max_shift)
     assert torch.equal(result, expected)
     assert result.dtype == torch.uint8
@@ -119,7 +130,7 @@ def test_flip_and_shift_matches_a_loop(height, width, max_shift):
 
 def test_half_are_mirrored_and_shifts_cover_their_range_evenly():
     ramp = torch.arange(24, dtype=torch.float32).expand(4000, 3, 24, 24)
-    result = flip_and_shift(ramp, torch.Generator().manual_seed(0))[:, 0, 0]
+    result = flip_and_shift(ramp, Draws(0, 4000))[:, 0, 0]
     mirrored = result[:, 11] > result[:, 12]
     assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.03)
     shifts = torch.where(mirrored, result[:, 11] - 12, result[:, 11] - 11)
@@ -138,26 +149,28 @@ def test_flip_mirrors_where_it_is_told():
 def test_pixel_noise_has_its_variance_where_it_is_told():
     gray = torch.full((40, 3, 32, 32), 0.5)
     which = torch.arange(40) % 2 == 0
-    result = add_pixel_noise(gray.clone(), which, variance=30, seed=1)
+    result = add_pixel_noise(gray.clone(), which, Draws(1, 40), variance=30)
     assert torch.equal(result[~which], gray[~which])
     noise = (result[which] - 0.5) * 255
     assert noise.mean().item() == pytest.approx(0, abs=0.1)
     assert noise.var().item() == pytest.approx(30, rel=0.02)
     assert noise.flatten(1).var(1).min() > 20, "every chosen sample has its own"
-    black = add_pixel_noise(torch.zeros(4, 3, 8, 8), torch.ones(4, dtype=torch.bool), variance=30, seed=1)
+    black = add_pixel_noise(
+        torch.zeros(4, 3, 8, 8), torch.ones(4, dtype=torch.bool), Draws(1, 4), variance=30
+    )
     assert black.min() == 0
 
 
 def test_noise_for_nobody_changes_nothing():
     batch = to_float(images(4))
     assert torch.equal(
-        add_pixel_noise(batch.clone(), torch.zeros(4, dtype=torch.bool), variance=30, seed=1), batch
+        add_pixel_noise(batch.clone(), torch.zeros(4, dtype=torch.bool), Draws(1, 4), variance=30), batch
     )
 
 
 def rectangles(num: int, height: int, width: int, **settings) -> list[tuple[int, int, int, int] | None]:
     """Top, left, height and width of what was erased from each image; asserts that it is one rectangle, all channels."""
-    erased = erase(torch.ones(num, 3, height, width), torch.Generator().manual_seed(0), **settings)
+    erased = erase(torch.ones(num, 3, height, width), Draws(0, num), **settings)
     found = []
     for image in erased:
         assert torch.equal(image[0], image[1])
@@ -209,7 +222,7 @@ def test_reference_flips_a_quarter_gives_a_quarter_noise_and_erases_half():
     # Grey with a bright stripe at the left: mirrored, noisy and erased samples can be told apart.
     pixels = torch.full((num, 3, size, size), 128, dtype=torch.uint8)
     pixels[..., :4] = 200
-    result = AUGMENTATIONS["reference"](pixels, 11, ZERO, ONE) * 255
+    result = AUGMENTATIONS["reference"](pixels, Draws(11, num), ZERO, ONE) * 255
     levels = torch.tensor([0.0, 128.0, 200.0])
     odd = (result[..., None] - levels).abs().amin(-1) > 0.01
     noisy = odd.flatten(1).float().mean(1) > 0.3
@@ -228,7 +241,7 @@ def test_reference_flips_a_quarter_gives_a_quarter_noise_and_erases_half():
 
 def test_reference_erases_with_the_mean_colour():
     result = AUGMENTATIONS["reference"](
-        torch.full((200, 3, 24, 24), 255, dtype=torch.uint8), 2, IMAGENET_MEAN, IMAGENET_STD
+        torch.full((200, 3, 24, 24), 255, dtype=torch.uint8), Draws(2, 200), IMAGENET_MEAN, IMAGENET_STD
     )
     erased = (result == 0).all(1).flatten(1).any(1)
     assert 60 < erased.sum() < 140, "zero after normalisation is the mean colour"

@@ -1,6 +1,5 @@
 """The loop: a golden curve, what each epoch leaves behind, and how it stops."""
 
-import functools
 import math
 import os
 import signal
@@ -14,13 +13,11 @@ from safetensors.torch import load_file
 import selfcure
 from selfcure import metrics
 from selfcure.data.folder import Dataset
-from selfcure.data.images import ImageStore
 from selfcure.data.synthetic_folder import write_synthetic
 from selfcure.errors import SelfcureError
 from selfcure.methods import METHODS
 from selfcure.methods.scn import Scn
 from selfcure.runs import RunFolder
-from selfcure.training import api
 from selfcure.training.checkpoint import load_tensors
 from selfcure.training.interrupt import Interrupted
 from selfcure.training.reporter import Reporter
@@ -268,17 +265,18 @@ def test_select_validation_needs_a_validation_split(tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_uncached_images_train_bit_for_bit_alike(stripes_folder, tmp_path, monkeypatch, method):
+def test_uncached_images_train_bit_for_bit_alike(stripes_folder, tmp_path, method):
     settings = {**TINY, "num_epochs": 2, "num_threads": 1, "method": method}
     cached = selfcure.train(stripes_folder, out=tmp_path / "cached", **settings)
-    monkeypatch.setattr(api, "ImageStore", functools.partial(ImageStore, cache_bytes=0))
 
     class Notes(Reporter):
         def started(self, *, notes: list[str], **_):
             self.notes = notes
 
     reporter = Notes()
-    uncached = selfcure.train(stripes_folder, out=tmp_path / "uncached", reporter=reporter, **settings)
+    uncached = selfcure.train(
+        stripes_folder, out=tmp_path / "uncached", reporter=reporter, max_cache_gb=0, **settings
+    )
     assert any("decoded batch by batch" in note for note in reporter.notes)
     a, b = load_file(cached.checkpoint), load_file(uncached.checkpoint)
     assert all(torch.equal(a[name].nan_to_num(-9), b[name].nan_to_num(-9)) for name in a)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
-from selfcure.errors import SelfcureError
+from selfcure.errors import ReportedElsewhere, SelfcureError
 from selfcure.training.interrupt import Interrupted
 
 MISTAKE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
@@ -19,6 +19,9 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     match error:
         case CycloptsError():
             return MISTAKE, _usage(error)
+        case ReportedElsewhere():
+            cause = error.__cause__ and explain(error.__cause__)
+            return (cause[0] if cause else MISTAKE), ""
         case Interrupted():
             return INTERRUPTED, str(error)
         case SelfcureError():
@@ -42,6 +45,8 @@ def go_on_with(command: list[str], *, begun: Callable[[], bool]) -> Iterator[Non
     """Say how to go on where the work inside stops early, if by then it has ``begun`` to leave something."""
     try:
         yield
+    except ReportedElsewhere:
+        raise
     except Interrupted as stop:
         raise Interrupted(f"{stop}; go on with: {shlex.join(command)}") from None
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """``selfcure train`` and ``selfcure evaluate``."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ def train(
     device: str | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=(), metavar="FIELD=VALUE")] = None,
     resume: Flag = False,
+    processes: int = 1,
     json: Flag = False,
 ) -> None:
     """Train on the split "train" of a dataset folder.
@@ -45,11 +47,13 @@ def train(
     out
         Run folder to make, or with --resume to go on with.
     method
-        How to train: plain, scn (default).
+        How to train: plain, scn (default), curriculumnet, metacleaner, rul, eac, dmue, coteaching, elr, gce,
+        label-smoothing, confident-learning.
     recipe
         paper (default): as in the paper's text; reference: as in the authors' public code.
     backbone
-        The network: compact (small, for faces of about 48 pixels), or any model of timm, such as resnet18 (default).
+        The network: compact (small, for faces of about 48 pixels), ir50 or iresnet50 (face recognition's, for 112 or
+        224 pixels), or any model of timm, such as resnet18 (default).
     weights
         Checkpoint file or run folder that the network starts from; fresh weights by default.
     epochs
@@ -65,10 +69,18 @@ def train(
         lists them all.
     resume
         Go on where the run folder stands. Settings come from there.
+    processes
+        Share every batch among so many processes of this machine, one for each GPU, say. The result is that of one
+        process but for rounding and batch norm. On several machines: torchrun … -m selfcure train ….
     json
         Print the last epoch's metrics as one JSON object.
     """
+    from selfcure.training.launch import launch, launched
+
+    if processes != 1 and not launched():
+        raise SystemExit(launch([sys.executable, "-m", "selfcure", *sys.argv[1:]], processes))
     from selfcure.training.api import train as call
+    from selfcure.training.workers import leads
 
     named = {
         "backbone": backbone,
@@ -78,11 +90,15 @@ def train(
         "seed": seed,
         "device": device,
     }
-    overrides = _settings({name: value for name, value in named.items() if value is not None}, set_ or [])
+    overrides = field_values({name: value for name, value in named.items() if value is not None}, set_ or [])
     again = ["selfcure", "train", str(data), "--out", str(out), "--resume"]
     # A folder with its config.json is one that can be resumed.
+    if processes != 1:
+        again += ["--processes", str(processes)]
     with go_on_with(again, begun=(out / "config.json").is_file), TrainingProgress() as progress:
         run = call(data, out=out, method=method, recipe=recipe, resume=resume, reporter=progress, **overrides)
+    if not leads():
+        return
     record = run.metrics()[-1]
     if json:
         print_json({"run": str(run.path), **record})
@@ -143,7 +159,7 @@ def evaluate(
     console.print(f"\n{result['method']} ({result['recipe']}), weights of {result['weights']}", style="dim")
 
 
-def _settings(named: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+def field_values(named: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
     settings = dict(named)
     for pair in pairs:
         name, equals, value = (part.strip() for part in pair.partition("="))

@@ -17,7 +17,7 @@ from selfcure.core.modules import (
     SelfCureLoss,
     SelfCureLossOutput,
 )
-from selfcure.core.types import Batch, RelabelDecisions, StepOutput
+from selfcure.core.types import Batch, RelabelDecisions, StepOutput, TrainingSet
 
 __all__ = [
     "Batch",
@@ -31,6 +31,7 @@ __all__ = [
     "SelfCureLoss",
     "SelfCureLossOutput",
     "StepOutput",
+    "TrainingSet",
     "high_importance_mask",
     "logit_weighted_cross_entropy",
     "rank_regularization",

@@ -12,13 +12,30 @@ class Batch:
     ids: Tensor
     """[B] int64 sample ids (row numbers of the split)."""
     images: Tensor
-    """[B, 3, H, W] float, augmented and normalised."""
+    """[b, 3, H, W] float, augmented and normalised: this process's part of the batch, all of it where there is one."""
     given_labels: Tensor
     """[B] int64, the labels training uses now."""
     original_labels: Tensor
     """[B] int64, the labels as the data came."""
     epoch: int
     """1-based."""
+    part: slice = field(default_factory=lambda: slice(None))
+    """Which of the batch's samples ``images`` are."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a method may know of the samples before it sees one."""
+
+    original_labels: Tensor
+    """[N] int64, by sample id."""
+    num_classes: int
+    """K."""
+    num_epochs: int
+    """Passes that the whole training has."""
+
+    def __len__(self) -> int:
+        return len(self.original_labels)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from selfcure.data.encoded import EncodedImages
 from selfcure.data.schema import CORE_COLUMNS, folder_schema, leaf_columns
 from selfcure.errors import SelfcureError, check_choice
 
@@ -251,8 +252,8 @@ class Split:
 
     @cached_property
     def ids(self) -> np.ndarray:
-        """[N] str."""
-        return self.column("id").to_numpy(zero_copy_only=False).astype(str)
+        """[N] str, as objects: a NumPy text array takes as much for each as for the longest."""
+        return self.column("id").to_numpy()
 
     @cached_property
     def paths(self) -> list[str]:
@@ -271,10 +272,16 @@ class Split:
     def extra_columns(self) -> list[str]:
         return [name for name in self.schema.names if name not in CORE_COLUMNS]
 
-    @cached_property
-    def encoded_images(self) -> pa.ChunkedArray:
-        """[N] struct of ``bytes`` and ``path``."""
-        return self.column("image")
+    def images(self, *, progress: Callable[[int, int], None] | None = None) -> EncodedImages:
+        """The encoded images by row, from the disk, however many there are.
+
+        Args:
+            progress: called with (done, total) images while they are looked up.
+
+        Raises:
+            SelfcureError: a file is damaged.
+        """
+        return EncodedImages(self.files, progress=progress)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Any column, in row order."""
@@ -283,14 +290,21 @@ class Split:
 
     def fingerprint(self) -> str:
         """Hash of the ids and given labels in order: two splits that train alike have the same one."""
-        digest = hashlib.sha256("\n".join(self.ids).encode())
+        digest = hashlib.sha256()
+        chunks = (chunk for chunk in self.column("id").chunks if len(chunk))
+        # All ids as one text would be there three times.
+        for number, ids in enumerate(chunks):
+            digest.update(b"\n" if number else b"")
+            digest.update("\n".join(ids.to_pylist()).encode())
         digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()[:16]
 
     def _read(self, column: str) -> pa.ChunkedArray:
         try:
             # ParquetFile, not read_table: that one would flatten ``image.path``.
-            return pa.concat_tables([pq.ParquetFile(f).read(columns=[column]) for f in self.files]).column(0)
+            # One thread: for one column more of them cost more than they save.
+            tables = [pq.ParquetFile(f).read(columns=[column], use_threads=False) for f in self.files]
+            return pa.concat_tables(tables).column(0)
         except (OSError, pa.ArrowInvalid) as error:
             raise SelfcureError(f"{self!r} cannot be read: {error}; make the dataset again") from error
 

@@ -3,11 +3,11 @@
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -15,6 +15,20 @@ from torch import Tensor
 from selfcure.errors import SelfcureError
 
 _CHUNK = 256
+_READ = 8
+"""Images that a thread reads and decodes at a time."""
+
+
+class Encoded(Protocol):
+    """Encoded images by row; threads share it."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Sequence[int]) -> list[bytes]:
+        """The images of ``rows``, in their order."""
+
+    def name(self, row: int) -> str:
+        """What the source called an image."""
 
 
 def decode(data: bytes, size_px: int) -> np.ndarray:
@@ -42,7 +56,7 @@ class ImageStore:
     """Serves batches of one split's images as uint8, decoding each once if all fit in ``cache_bytes``.
 
     Args:
-        encoded: [N] struct of ``bytes`` and ``path``, as the dataset folder holds them.
+        encoded: the images, as :meth:`Split.images` gives them.
         size_px: S, side of the square images served.
         cache_bytes: memory that decoded images may take; half of what is free by default.
         progress: called with (done, total) while the cache fills.
@@ -53,14 +67,14 @@ class ImageStore:
 
     def __init__(
         self,
-        encoded: pa.ChunkedArray,
+        encoded: Encoded,
         size_px: int,
         *,
         cache_bytes: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ):
         self.size_px = size_px
-        self._encoded = encoded.combine_chunks() if encoded.num_chunks == 1 else encoded
+        self._encoded = encoded
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         budget = available_memory() // 2 if cache_bytes is None else cache_bytes
         self.cached = len(encoded) * 3 * size_px**2 <= budget
@@ -69,10 +83,20 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self._encoded)
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches come from: the CPU, unless :meth:`move_to` moved them."""
+        return torch.device("cpu") if self._cache is None else self._cache.device
+
+    def move_to(self, device: torch.device, budget_bytes: int) -> None:
+        """Keep the decoded images on ``device``, if all are decoded and need at most ``budget_bytes``."""
+        if self._cache is not None and self._cache.nbytes <= budget_bytes:
+            self._cache = self._cache.to(device)
+
     def batch(self, rows: Tensor) -> Tensor:
-        """[B, 3, S, S] uint8 images of ``rows`` [B]."""
+        """[B, 3, S, S] uint8 images of ``rows`` [B], where the images are."""
         if self._cache is not None:
-            return self._cache[rows]
+            return self._cache[rows.to(self._cache.device)]
         return self._decode(rows.tolist())
 
     def _decode_all(self, progress: Callable[[int, int], None] | None) -> Tensor:
@@ -88,16 +112,17 @@ class ImageStore:
     def _decode(self, rows: list[int]) -> Tensor:
         images = np.empty((len(rows), 3, self.size_px, self.size_px), np.uint8)
 
-        def one(position: int) -> None:
-            record = self._encoded[rows[position]]
-            try:
-                images[position] = decode(record["bytes"].as_py(), self.size_px)
-            except Exception as error:  # Pillow raises nearly anything on a broken file
-                why = re.sub(r" <_io.BytesIO.*?>", "", str(error)) or type(error).__name__
-                raise SelfcureError(
-                    f"image {record['path'].as_py()!r} (row {rows[position]}) cannot be decoded: {why}; "
-                    "import the dataset again"
-                ) from error
+        def some(start: int) -> None:
+            chosen = rows[start : start + _READ]
+            for position, (row, data) in enumerate(zip(chosen, self._encoded.read(chosen), strict=True)):
+                try:
+                    images[start + position] = decode(data, self.size_px)
+                except Exception as error:  # Pillow raises nearly anything on a broken file
+                    why = re.sub(r" <_io.BytesIO.*?>", "", str(error)) or type(error).__name__
+                    raise SelfcureError(
+                        f"image {self._encoded.name(row)!r} (row {row}) cannot be decoded: {why}; "
+                        "import the dataset again"
+                    ) from error
 
-        list(self._pool.map(one, range(len(rows))))
+        list(self._pool.map(some, range(0, len(rows), _READ)))
         return torch.from_numpy(images)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from selfcure.data.folder import UNKNOWN, Dataset, Split
-from selfcure.data.noise import noise_rate
+from selfcure.data.noise_kinds import noise_rate
 
 _FILES_SAMPLED, _IMAGES_PER_FILE = 8, 32
 

@@ -1,16 +1,17 @@
 """Several dataset folders as one, with their classes matched by name."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from selfcure.data.folder import CORE_COLUMNS, SPLITS, UNKNOWN, Dataset, FolderWriter
-from selfcure.data.vocabulary import EXPRESSIONS, canonical, class_index
+from selfcure.data.folder import SPLITS, UNKNOWN, Dataset, FolderWriter
+from selfcure.data.rewrite import Change, changed, extra_fields, write_shards
+from selfcure.data.schema import folder_schema
+from selfcure.data.vocabulary import EXPRESSIONS, ClassIndex, canonical
 from selfcure.errors import SelfcureError
 
 
@@ -33,7 +34,8 @@ def joined_classes(sets: Sequence[Sequence[str]]) -> list[str]:
     present = {name for names in common for name in names}
     union = [name for name in EXPRESSIONS if name in present]
     for names in common:
-        union += [name for name in names if class_index(name, union) is None]
+        index = ClassIndex(union)
+        union += [name for name in names if index(name) is None]
     return union
 
 
@@ -76,6 +78,7 @@ def join(
     _check_names(chosen, len(datasets))
     class_names = joined_classes([dataset.class_names for dataset in datasets])
     extra, columns = _united_columns(datasets, chosen)
+    united = folder_schema(class_names, extra)
     sources = [
         _Source(dataset, name, _class_numbers(dataset, class_names), renamed)
         for dataset, name, renamed in zip(datasets, chosen, columns, strict=True)
@@ -95,27 +98,24 @@ def join(
         }
         for s in sources
     ]
-    files = {
+    shards = {
         split: [
-            (s, file) for s in sources if split in s.dataset.splits for file in splits[s.name, split].files
+            shard
+            for s in sources
+            if split in s.dataset.splits
+            for shard in changed(splits[s.name, split], _in_union(s, united))
         ]
         for split in SPLITS
+        if any(split in s.dataset.splits for s in sources)
     }
     writer = FolderWriter(
         Path(out),
         class_names=class_names,
         plan={"join": parents},
-        num_shards={split: len(shards) for split, shards in files.items() if shards},
+        num_shards={split: len(groups) for split, groups in shards.items()},
         extra=extra,
     )
-    done, total = 0, sum(map(len, splits.values()))
-    for split, shards in files.items():
-        for index, (source, file) in enumerate(shards):
-            if not writer.has(split, index):
-                writer.write(split, index, _shard(file, source, writer.schema))
-            done += pq.read_metadata(file).num_rows
-            if progress:
-                progress(done, total)
+    write_shards(writer, shards, progress)
     manifest = {"layout": "join", "source": ", ".join(str(d.path) for d in datasets), "parents": parents}
     return writer.finish(manifest)
 
@@ -134,12 +134,13 @@ def _check_names(names: Sequence[str], num: int) -> None:
 
 def _class_numbers(dataset: Dataset, class_names: Sequence[str]) -> np.ndarray:
     """[K] each class's number in the union."""
-    numbers = [class_index(name, class_names) for name in dataset.class_names]
+    numbers = list(map(ClassIndex(class_names), dataset.class_names))
+    first: dict[int | None, int] = {}
     for k, number in enumerate(numbers):
-        if number in numbers[:k]:
-            first = dataset.class_names[numbers.index(number)]
+        if first.setdefault(number, k) != k:
+            names = dataset.class_names[first[number]], dataset.class_names[k]
             raise SelfcureError(
-                f"classes {first!r} and {dataset.class_names[k]!r} of {dataset.path} mean the same expression"
+                f"classes {names[0]!r} and {names[1]!r} of {dataset.path} mean the same expression"
             )
     return np.array(numbers, dtype=np.int64)
 
@@ -148,7 +149,7 @@ def _united_columns(
     datasets: Sequence[Dataset], names: Sequence[str]
 ) -> tuple[list[pa.Field], list[dict[str, str]]]:
     """The extra columns of all, and what each dataset's are called among them."""
-    schemas = [_extra_fields(dataset) for dataset in datasets]
+    schemas = [extra_fields(dataset.split(next(iter(dataset.splits), SPLITS[0]))) for dataset in datasets]
     types: dict[str, set[pa.DataType]] = {}
     for fields in schemas:
         for field in fields:
@@ -167,16 +168,10 @@ def _united_columns(
     return list(united.values()), renamed
 
 
-def _extra_fields(dataset: Dataset) -> list[pa.Field]:
-    split = dataset.split(next(iter(dataset.splits), SPLITS[0]))
-    return [field for field in pq.read_schema(split.files[0]) if field.name not in CORE_COLUMNS]
+def _in_union(source: _Source, schema: pa.Schema) -> Change:
+    """Brings the rows of a source into the columns and classes of the union."""
 
-
-def _shard(file: Path, source: _Source, schema: pa.Schema) -> Iterator[pa.Table]:
-    """One shard of a source in the columns and classes of the union, a row group at a time."""
-    parquet = pq.ParquetFile(file)
-    for group in range(parquet.num_row_groups):
-        table = parquet.read_row_group(group)
+    def change(table: pa.Table, _: slice) -> pa.Table:
         columns = {source.columns.get(name, name): table.column(name) for name in table.column_names}
         columns["id"] = pc.binary_join_element_wise(source.name, columns["id"], "/")
         for name in ("label", "true_label"):
@@ -184,7 +179,9 @@ def _shard(file: Path, source: _Source, schema: pa.Schema) -> Iterator[pa.Table]
             known = numbers != UNKNOWN
             mapped = source.classes[np.where(known, numbers, 0)]
             columns[name] = pa.array(mapped, mask=~known)
-        yield pa.table(
+        return pa.table(
             [columns[f.name] if f.name in columns else pa.nulls(len(table), f.type) for f in schema],
             names=schema.names,
         )
+
+    return change

@@ -1,127 +1,30 @@
 """Label noise with a known answer: a new dataset folder whose given labels are wrong in a recorded way."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from selfcure.data.folder import CORE_COLUMNS, SPLITS, UNKNOWN, Dataset, FolderWriter, Skip, Split
+from selfcure.data.folder import SPLITS, UNKNOWN, Dataset, Skip, Split
+from selfcure.data.noise_kinds import by_matrix, confusion, noise_rate, pairwise, symmetric
 from selfcure.data.readers import LABEL_NUMBERS
 from selfcure.data.readers.base import Reject
 from selfcure.data.readers.matrix import as_matrix, read_matrix
 from selfcure.data.readers.tabular import GivenLabels, given_label, texts
-from selfcure.data.vocabulary import CONFUSABLE, canonical, class_index
+from selfcure.data.rewrite import Change, changed, derive, unchanged
+from selfcure.data.vocabulary import CONFUSABLE, ClassIndex, canonical, listed
 from selfcure.errors import SelfcureError, check_choice
 
-
-def symmetric(
-    labels: np.ndarray, num_classes: int, rate: float, generator: np.random.Generator
-) -> np.ndarray:
-    """Change a fixed share of each class to another class, uniformly: the paper's protocol.
-
-    Args:
-        labels: [N] int in 0 … ``num_classes`` - 1.
-        rate: share of each class; of its n samples exactly ``round(rate · n)`` change.
-
-    Returns:
-        [N] int64.
-
-    Raises:
-        SelfcureError: ``rate`` is not in [0, 1), or there is no other class to change to.
-    """
-    if not 0 <= rate < 1:
-        raise SelfcureError(f"rate must be at least 0 and below 1, not {rate}")
-    if num_classes < 2:
-        raise SelfcureError("symmetric noise needs at least 2 classes")
-    noisy = np.array(labels, dtype=np.int64)
-    for label in range(num_classes):
-        members = np.flatnonzero(labels == label)
-        chosen = generator.choice(members, round(rate * len(members)), replace=False)
-        noisy[chosen] = (label + generator.integers(1, num_classes, len(chosen))) % num_classes
-    return noisy
-
-
-def confusion(given: np.ndarray, true: np.ndarray, num_classes: int) -> np.ndarray:
-    """[K, K] how many samples have given label (row) and true label (column); unknown truth is left out.
-
-    >>> confusion(np.array([0, 1, 1]), np.array([0, 0, -1]), 2).tolist()
-    [[1, 0], [1, 0]]
-    """
-    known = true != UNKNOWN
-    counts = np.bincount(given[known] * num_classes + true[known], minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes)
-
-
-def noise_rate(given: np.ndarray, true: np.ndarray) -> float | None:
-    """Share of the samples of known truth whose given label is not the true one; None where no truth is known."""
-    known = true != UNKNOWN
-    return float((given != true)[known].mean()) if known.any() else None
-
-
-def pairwise(
-    labels: np.ndarray, partners: Sequence[int], rate: float, generator: np.random.Generator
-) -> np.ndarray:
-    """Change a fixed share of each class to the one class that it is confused with.
-
-    Args:
-        labels: [N] int in 0 … K - 1.
-        partners: [K] the class that each goes to; its own number keeps it clean.
-        rate: share of each class; of its n samples exactly ``round(rate · n)`` change.
-
-    Returns:
-        [N] int64.
-
-    Raises:
-        SelfcureError: ``rate`` is not in [0, 1).
-    """
-    if not 0 <= rate < 1:
-        raise SelfcureError(f"rate must be at least 0 and below 1, not {rate}")
-    noisy = np.array(labels, dtype=np.int64)
-    for label, partner in enumerate(partners):
-        members = np.flatnonzero(labels == label)
-        noisy[generator.choice(members, round(rate * len(members)), replace=False)] = partner
-    return noisy
-
-
-def by_matrix(labels: np.ndarray, matrix: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Give the samples of each class the labels of its row, in exact numbers.
-
-    Of n samples of class k, n · ``matrix[k, j]`` get label j, rounded by largest remainder; which ones is random.
-
-    Args:
-        labels: [N] int in 0 … K - 1, the true class.
-        matrix: [K, K] rows that sum to 1; row = true class, column = given class.
-
-    Returns:
-        [N] int64.
-    """
-    noisy = np.array(labels, dtype=np.int64)
-    for label, row in enumerate(matrix):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        noisy[members] = np.repeat(np.arange(len(row)), _largest_remainder(row, len(members)))
-    return noisy
-
-
-def _largest_remainder(shares: np.ndarray, total: int) -> np.ndarray:
-    """Whole numbers with sum ``total``, as near to the shares as they can be.
-
-    >>> _largest_remainder(np.array([0.5, 0.3, 0.2]), 7).tolist()
-    [4, 2, 1]
-    """
-    exact = shares * total
-    counts = np.floor(exact + 1e-9).astype(np.int64)
-    order = np.argsort(counts - exact, kind="stable")
-    counts[order[: total - counts.sum()]] += 1
-    return counts
+_MOST_CLASSES = 100
+"""Square tables of more classes than these are not written into ``dataset.json``."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class _NewLabels:
     """New given labels of one split: [N] int64, ``UNKNOWN`` for samples to drop; ``reasons`` [num dropped]."""
 
     labels: np.ndarray
@@ -144,31 +47,31 @@ class _Settings:
         return np.random.default_rng([self.seed, SPLITS.index(split.name)])
 
 
-def _symmetric(split: Split, settings: _Settings) -> _Change:
+def _symmetric(split: Split, settings: _Settings) -> _NewLabels:
     if settings.rate is None:
         raise SelfcureError("symmetric noise needs a rate, for instance 0.3")
     num_classes = len(split.dataset.class_names)
-    return _Change(symmetric(split.labels, num_classes, settings.rate, settings.generator(split)))
+    return _NewLabels(symmetric(split.labels, num_classes, settings.rate, settings.generator(split)))
 
 
-def _pairwise(split: Split, settings: _Settings) -> _Change:
+def _pairwise(split: Split, settings: _Settings) -> _NewLabels:
     if settings.rate is None:
         raise SelfcureError("pairwise noise needs a rate, for instance 0.3")
     partners = _partners(split.dataset.class_names, settings)
-    return _Change(pairwise(split.labels, partners, settings.rate, settings.generator(split)))
+    return _NewLabels(pairwise(split.labels, partners, settings.rate, settings.generator(split)))
 
 
-def _matrix(split: Split, settings: _Settings) -> _Change:
+def _matrix(split: Split, settings: _Settings) -> _NewLabels:
     if settings.matrix is None:
         raise SelfcureError(
             "matrix noise needs a matrix: a CSV or JSON file, row = true class, column = given"
         )
-    return _Change(
+    return _NewLabels(
         by_matrix(split.labels, _read_matrix(settings, split.dataset.class_names), settings.generator(split))
     )
 
 
-def _annotator(split: Split, settings: _Settings) -> _Change:
+def _annotator(split: Split, settings: _Settings) -> _NewLabels:
     labels = settings.labels
     if labels is None:
         raise SelfcureError(
@@ -186,10 +89,10 @@ def _annotator(split: Split, settings: _Settings) -> _Change:
             new[row] = lookup(row)
         except Reject as reason:
             reasons.append(str(reason))
-    return _Change(new, reasons)
+    return _NewLabels(new, reasons)
 
 
-KINDS: dict[str, Callable[[Split, _Settings], _Change]] = {
+KINDS: dict[str, Callable[[Split, _Settings], _NewLabels]] = {
     "symmetric": _symmetric,
     "pairwise": _pairwise,
     "matrix": _matrix,
@@ -228,9 +131,9 @@ def _partners(class_names: Sequence[str], settings: _Settings) -> list[int]:
         return [k if not row.any() else int(row.argmax()) for k, row in enumerate(matrix)]
     if settings.pairs is not None:
         return _given_partners(class_names, settings.pairs)
-    partners = []
+    partners, index = [], ClassIndex(class_names)
     for name in class_names:
-        found = (class_index(other, class_names) for other in CONFUSABLE.get(canonical(name) or "", ()))
+        found = (index(other) for other in CONFUSABLE.get(canonical(name) or "", ()))
         partner = next((k for k in found if k is not None), None)
         if partner is None:
             other = next((other for other in class_names if other != name), "OTHER")
@@ -247,14 +150,14 @@ def _given_partners(class_names: Sequence[str], pairs: Mapping[str, str] | str) 
     if isinstance(pairs, str):
         items = [item.partition("=") for item in pairs.split(",")]
         pairs = {a.strip(): b.strip() for a, _, b in items}
-    partners = list(range(len(class_names)))
+    partners, index = list(range(len(class_names))), ClassIndex(class_names)
     for source, target in pairs.items():
-        indices = [class_index(name, class_names) for name in (source, target)]
-        for name, index in zip((source, target), indices, strict=True):
-            if index is None:
+        indices = [index(name) for name in (source, target)]
+        for name, number in zip((source, target), indices, strict=True):
+            if number is None:
                 raise SelfcureError(
                     f"pairs: {name!r} is not a class (write them like anger=disgust,fear=surprise; the classes are "
-                    f"{', '.join(class_names)})"
+                    f"{listed(class_names)})"
                 )
         partners[indices[0] or 0] = indices[1] or 0
     return partners
@@ -303,7 +206,7 @@ def add_noise(
         SelfcureError: an argument does not fit, no sample has a label, or ``out`` is in the way.
     """
     check_choice("kind of noise", kind, KINDS)
-    parent, out = Dataset(dataset_folder), Path(out)
+    parent = Dataset(dataset_folder)
     if isinstance(splits, str) or not splits:
         raise SelfcureError(f"splits must be a list of names, for instance ('train',), not {splits!r}")
     if seed < 0:
@@ -312,73 +215,46 @@ def add_noise(
     _check_settings(kind, chosen)
     noisy = {name: parent.split(name) for name in splits}
     changes = {name: KINDS[kind](split, chosen) for name, split in noisy.items()}
-    dropped = [skip for name, split in noisy.items() for skip in _dropped(split, changes[name])]
     opened = {name: noisy.get(name) or parent.split(name) for name in parent.splits}
     settings: dict[str, Any] = {"kind": kind, "rate": rate, "seed": None if kind == "annotator" else seed}
     settings |= {"labels": None if labels is None else str(labels), "splits": list(noisy)}
     settings |= _recorded(kind, chosen, parent.class_names)
-    origin = {
-        "path": str(parent.path),
-        "fingerprint": {name: split.fingerprint() for name, split in opened.items()},
-    }
-    schema = pq.read_schema(next(iter(opened.values())).files[0])
-    writer = FolderWriter(
+    return derive(
+        opened,
         out,
-        class_names=parent.class_names,
-        plan={
-            "noise": settings,
-            "parent": origin,
-            "labels": {n: _digest(c.labels) for n, c in changes.items()},
+        kind="noise",
+        settings=settings,
+        shards={
+            name: changed(split, _relabelled(split, changes[name])) if name in changes else unchanged(split)
+            for name, split in opened.items()
         },
-        num_shards={name: len(split.files) for name, split in opened.items()},
-        extra=[field for field in schema if field.name not in CORE_COLUMNS],
+        plan={"labels": {name: _digest(change.labels) for name, change in changes.items()}},
+        results={"results": {name: _result(split, changes[name].labels) for name, split in noisy.items()}},
+        skipped=[skip for name, split in noisy.items() for skip in _dropped(split, changes[name])],
+        progress=progress,
     )
-    done, total = 0, sum(map(len, opened.values()))
-    for name, split in opened.items():
-        first = 0
-        for index, file in enumerate(split.files):
-            num_rows = pq.read_metadata(file).num_rows
-            if not writer.has(name, index):
-                writer.write(name, index, _shard(file, split, changes.get(name), first))
-            first += num_rows
-            done += num_rows
-            if progress:
-                progress(done, total)
-    results = {name: _result(split, changes[name].labels) for name, split in noisy.items()}
-    inherited = ("layout", "source", "options", "parent", "noise")
-    history = {key: parent.manifest[key] for key in inherited if key in parent.manifest}
-    manifest = {
-        "layout": "noise",
-        "source": str(parent.path),
-        "parent": origin | history,
-        "noise": settings | {"results": results},
-    }
-    return writer.finish(manifest, dropped)
 
 
 def _recorded(kind: str, settings: _Settings, class_names: Sequence[str]) -> dict[str, Any]:
-    """What else :func:`add_noise` was asked for, in full: a file may be gone tomorrow."""
+    """What else :func:`add_noise` was asked for, in full if it is not too large: a file may be gone tomorrow."""
     if kind == "pairwise":
         partners = _partners(class_names, settings)
         return {"pairs": {a: class_names[k] for a, k in zip(class_names, partners, strict=True)}}
     if kind == "matrix":
-        return {"matrix": _read_matrix(settings, class_names).tolist()}
+        matrix = _read_matrix(settings, class_names)
+        return {"matrix": matrix.tolist() if len(class_names) <= _MOST_CLASSES else _digest(matrix)}
     return {"numbers": settings.numbers} if settings.numbers else {}
 
 
-def _shard(file: Path, split: Split, change: _Change | None, first: int) -> Iterator[pa.Table]:
-    """One shard with its labels replaced, a row group at a time; its first row is row ``first`` of the split."""
-    source = pq.ParquetFile(file)
-    truth = _truth(split) if change else None
-    for group in range(source.num_row_groups):
-        table = source.read_row_group(group)
-        rows = slice(first, first + len(table))
-        first += len(table)
-        if change is not None and truth is not None:
-            for name, values in (("label", change.labels[rows]), ("true_label", truth[rows])):
-                table = table.set_column(table.column_names.index(name), name, pa.array(values))
-            table = table.filter(pa.array(change.labels[rows] != UNKNOWN))
-        yield table
+def _relabelled(split: Split, change: _NewLabels) -> Change:
+    truth = _truth(split)
+
+    def relabel(table: pa.Table, rows: slice) -> pa.Table:
+        for name, values in (("label", change.labels[rows]), ("true_label", truth[rows])):
+            table = table.set_column(table.column_names.index(name), name, pa.array(values))
+        return table.filter(pa.array(change.labels[rows] != UNKNOWN))
+
+    return relabel
 
 
 def _truth(split: Split) -> np.ndarray:
@@ -389,24 +265,29 @@ def _result(split: Split, labels: np.ndarray) -> dict[str, Any]:
     """What the noise came to, as plain JSON."""
     kept = labels != UNKNOWN
     given, truth = labels[kept], _truth(split)[kept]
+    num_classes = len(split.dataset.class_names)
+    counts = {}
+    if num_classes <= _MOST_CLASSES:
+        counts["confusion_given_by_true"] = confusion(given, truth, num_classes).tolist()
     return {
         "num_samples": int(kept.sum()),
         "num_dropped": int((~kept).sum()),
         "num_changed": int((labels != split.labels)[kept].sum()),
         "noise_rate": noise_rate(given, truth),
-        "confusion_given_by_true": confusion(given, truth, len(split.dataset.class_names)).tolist(),
+        **counts,
     }
 
 
-def _dropped(split: Split, change: _Change) -> list[Skip]:
+def _dropped(split: Split, change: _NewLabels) -> list[Skip]:
     rows = np.flatnonzero(change.labels == UNKNOWN)
     return [
         Skip(f"{split.name}/{split.ids[row]}", why) for row, why in zip(rows, change.reasons, strict=True)
     ]
 
 
-def _digest(labels: np.ndarray) -> str:
-    return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
+def _digest(values: np.ndarray) -> str:
+    kind = "<f8" if values.dtype.kind == "f" else "<i8"
+    return hashlib.sha256(values.astype(kind).tobytes()).hexdigest()
 
 
 def _column_labels(split: Split, name: str) -> Callable[[int], int]:
@@ -414,11 +295,9 @@ def _column_labels(split: Split, name: str) -> Callable[[int], int]:
     column = split.column(name)
     values = texts(pa.table({name: column}), name)
     class_names = split.dataset.class_names
+    index = ClassIndex(class_names)
     numbers = pa.types.is_integer(column.type)
-    known = {
-        text: _number(text, class_names) if numbers else class_index(text, class_names)
-        for text in set(values)
-    }
+    known = {text: _number(text, class_names) if numbers else index(text) for text in set(values)}
     return lambda row: given_label(values[row], known.__getitem__)
 
 

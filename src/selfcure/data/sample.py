@@ -1,13 +1,12 @@
 """A random part of a dataset folder, as a new one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from selfcure.data.folder import CORE_COLUMNS, Dataset, FolderWriter
+from selfcure.data.folder import Dataset
+from selfcure.data.rewrite import changed, derive, kept_rows, unchanged
 from selfcure.errors import SelfcureError
 
 
@@ -39,41 +38,11 @@ def sample(
         raise SelfcureError(f"seed must not be negative, it is {seed}")
     kept = np.zeros(total, bool)
     kept[np.random.default_rng(seed).choice(total, num, replace=False)] = True
-    origin = {"path": str(parent.path), "fingerprint": {n: s.fingerprint() for n, s in opened.items()}}
-    settings = {"num": num, "seed": seed, "split": split}
-    schema = pq.read_schema(opened[split].files[0])
-    writer = FolderWriter(
-        Path(out),
-        class_names=parent.class_names,
-        plan={"sample": settings, "parent": origin},
-        num_shards={name: len(s.files) for name, s in opened.items()},
-        extra=[field for field in schema if field.name not in CORE_COLUMNS],
+    return derive(
+        opened,
+        out,
+        kind="sample",
+        settings={"num": num, "seed": seed, "split": split},
+        shards={n: changed(s, kept_rows(kept)) if n == split else unchanged(s) for n, s in opened.items()},
+        progress=progress,
     )
-    done = 0
-    for name, source in opened.items():
-        first = 0
-        for index, file in enumerate(source.files):
-            rows = pq.read_metadata(file).num_rows
-            if not writer.has(name, index):
-                writer.write(name, index, _kept(file, kept[first : first + rows] if name == split else None))
-            first += rows
-            done += rows
-            if progress:
-                progress(done, sum(map(len, opened.values())))
-    inherited = ("layout", "source", "options", "parent", "noise")
-    history = {key: parent.manifest[key] for key in inherited if key in parent.manifest}
-    manifest = {
-        "layout": "sample",
-        "source": str(parent.path),
-        "parent": origin | history,
-        "sample": settings,
-    }
-    return writer.finish(manifest)
-
-
-def _kept(file: Path, mask: np.ndarray | None) -> Iterator[pa.Table]:
-    source, first = pq.ParquetFile(file), 0
-    for group in range(source.num_row_groups):
-        table = source.read_row_group(group)
-        yield table if mask is None else table.filter(pa.array(mask[first : first + len(table)]))
-        first += len(table)

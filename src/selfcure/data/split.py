@@ -1,16 +1,17 @@
 """A validation split for a dataset folder that has none, as a new folder."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from selfcure.data.folder import CORE_COLUMNS, Dataset, FolderWriter, Split
+from selfcure.data.folder import Dataset, Split
+from selfcure.data.noise_kinds import rows_by_class
 from selfcure.data.readers.subjects import share_of_groups
 from selfcure.data.readers.tabular import texts
+from selfcure.data.rewrite import changed, derive, kept_rows, unchanged
 from selfcure.errors import SelfcureError
 
 
@@ -56,47 +57,26 @@ def split(
             f"{validation} of the {len(train):,} samples of {train!r} leaves a split empty; choose another share"
         )
     opened = {name: parent.split(name) for name in parent.splits}
-    origin = {"path": str(parent.path), "fingerprint": {n: s.fingerprint() for n, s in opened.items()}}
-    settings = {"validation": validation, "seed": seed, "by": by}
-    schema = pq.read_schema(train.files[0])
     per_shard = max(1, round(1 / validation))  # files of train that fill one of validation
-    shards = {name: [[file] for file in s.files] for name, s in opened.items()}
-    shards["validation"] = [train.files[k : k + per_shard] for k in range(0, len(train.files), per_shard)]
-    writer = FolderWriter(
-        Path(out),
-        class_names=parent.class_names,
-        plan={"split": settings, "parent": origin},
-        num_shards={name: len(groups) for name, groups in shards.items()},
-        extra=[field for field in schema if field.name not in CORE_COLUMNS],
+    groups = [train.files[k : k + per_shard] for k in range(0, len(train.files), per_shard)]
+    shards = {name: unchanged(s) for name, s in opened.items()}
+    shards["train"] = changed(train, kept_rows(~moved))
+    shards["validation"] = [(files, kept_rows(moved)) for files in groups]
+    return derive(
+        opened,
+        out,
+        kind="split",
+        settings={"validation": validation, "seed": seed, "by": by},
+        shards=shards,
+        progress=progress,
     )
-    done, total = 0, sum(map(len, opened.values())) + len(train)
-    for name, groups in shards.items():
-        kept = {"train": ~moved, "validation": moved}.get(name)
-        first = 0
-        for index, files in enumerate(groups):
-            if not writer.has(name, index):
-                writer.write(name, index, _rows(files, kept, first))
-            rows = sum(pq.read_metadata(file).num_rows for file in files)
-            first, done = first + rows, done + rows
-            if progress:
-                progress(done, total)
-    inherited = ("layout", "source", "options", "parent", "noise")
-    history = {key: parent.manifest[key] for key in inherited if key in parent.manifest}
-    manifest = {
-        "layout": "split",
-        "source": str(parent.path),
-        "parent": origin | history,
-        "split": settings,
-    }
-    return writer.finish(manifest)
 
 
 def _by_class(train: Split, share: float, seed: int) -> np.ndarray:
     """[N] bool: what moves."""
     generator = np.random.default_rng(seed)
     moved = np.zeros(len(train), bool)
-    for label in range(len(train.dataset.class_names)):
-        members = np.flatnonzero(train.labels == label)
+    for members in rows_by_class(train.labels, len(train.dataset.class_names)):
         moved[generator.choice(members, round(share * len(members)), replace=False)] = True
     return moved
 
@@ -110,13 +90,3 @@ def _by_group(train: Split, by: str, share: float, seed: int) -> np.ndarray:
         raise SelfcureError(f"{train!r} has one value alone in column {by!r}, so nothing can move")
     chosen = share_of_groups(sizes, share, seed)
     return np.array([group in chosen for group in groups])
-
-
-def _rows(files: Sequence[Path], kept: np.ndarray | None, first: int) -> Iterator[pa.Table]:
-    """The rows of some shards that stay, a row group at a time; the first of them is row ``first`` of the split."""
-    for file in files:
-        source = pq.ParquetFile(file)
-        for group in range(source.num_row_groups):
-            table = source.read_row_group(group)
-            yield table if kept is None else table.filter(pa.array(kept[first : first + len(table)]))
-            first += len(table)

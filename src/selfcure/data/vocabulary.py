@@ -30,6 +30,8 @@ CONFUSABLE = {
 Measured: what FER2013's labels say about training and validation images of each FERPlus majority class.
 """
 
+_MOST_LISTED = 20
+
 EXPRESSIONS = tuple(SYNONYMS)
 _CANONICAL = {word: name for name, words in SYNONYMS.items() for word in (name, *words)}
 
@@ -43,16 +45,46 @@ def canonical(name: str) -> str | None:
     return _CANONICAL.get(_normal(name))
 
 
+class ClassIndex:
+    """Finds which class a word means: the same word, or else another word for the same expression.
+
+    >>> index = ClassIndex(["happy", "sadness"])
+    >>> index("sad"), index("Happy"), index("awe")
+    (1, 0, None)
+    """
+
+    def __init__(self, class_names: Sequence[str]):
+        self._words: dict[str, int] = {}
+        self._expressions: dict[str, int] = {}
+        for k, name in enumerate(class_names):
+            self._words.setdefault(_normal(name), k)
+            if expression := canonical(name):
+                self._expressions.setdefault(expression, k)
+
+    def __call__(self, name: str) -> int | None:
+        same = self._words.get(_normal(name))
+        return self._expressions.get(canonical(name) or "") if same is None else same
+
+
 def class_index(name: str, class_names: Sequence[str]) -> int | None:
-    """Which of ``class_names`` a label means: the same word, or else another word for the same expression.
+    """:class:`ClassIndex` for one word.
 
     >>> class_index("sad", ["happy", "sadness"]), class_index("awe", ["happy", "sadness"])
     (1, None)
     """
-    same = [k for k, other in enumerate(class_names) if _normal(other) == _normal(name)]
-    expression = canonical(name)
-    alike = [k for k, other in enumerate(class_names) if expression and canonical(other) == expression]
-    return next(iter([*same, *alike]), None)
+    return ClassIndex(class_names)(name)
+
+
+def listed(class_names: Sequence[str]) -> str:
+    """The classes for a message: the first few of many.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    >>> listed([f"person {k}" for k in range(5000)]).split(", ")[-2:]
+    ['person 19', '… (5,000 in all)']
+    """
+    more = [f"… ({len(class_names):,} in all)"] if len(class_names) > _MOST_LISTED else []
+    return ", ".join([*class_names[:_MOST_LISTED], *more])
 
 
 def _normal(name: str) -> str:

@@ -11,19 +11,22 @@ from typing import Any
 import torch
 
 from selfcure import metrics
-from selfcure.backbones import build_backbone, load_weights
+from selfcure.backbones import build_backbone, check_image_size, load_weights
+from selfcure.backbones.checkpointing import checkpoint_activations
 from selfcure.data.folder import Dataset, Split
-from selfcure.data.images import ImageStore
+from selfcure.data.images import ImageStore, available_memory
 from selfcure.errors import SelfcureError
 from selfcure.methods import METHODS, Method
 from selfcure.runs import RunFolder
 from selfcure.training.checkpoint import load_tensors
 from selfcure.training.config import ResolvedConfig, TrainConfig, resolve
 from selfcure.training.engine import Engine
-from selfcure.training.inference import predict_logits
+from selfcure.training.inference import predict
 from selfcure.training.memory import choose_micro_batch
+from selfcure.training.network import Network
 from selfcure.training.reporter import Reporter
 from selfcure.training.seeding import derive_seed, torch_seed
+from selfcure.training.workers import Workers, local_rank
 
 _ENVIRONMENT = ("torch", "torchvision", "timm", "numpy", "pillow")
 
@@ -52,57 +55,65 @@ def train(
         SelfcureError: any mistake in the arguments, the dataset or the run folder.
         Interrupted: asked to stop (Ctrl-C, SIGTERM); saved, to be resumed.
     """
-    reporter = reporter or Reporter()
-    dataset = Dataset(data)
-    split = dataset.split("train")
-    out = Path(out)
-    if resume:
-        run = RunFolder(out)
-        config = ResolvedConfig.from_dict(run.document["config"])
-        _check_same(run, config, {"method": method, "recipe": recipe, **overrides})
-        _check_dataset(run, dataset, split)
-        if run.finished:
-            return run
-    else:
-        config = resolve(method or "scn", recipe or "paper", **overrides)
-    if len(split) < 2 or len(dataset.class_names) < 2:
-        raise SelfcureError(
-            f"{dataset.path} has {len(split)} training samples and {len(dataset.class_names)} classes; "
-            "training needs at least two of each"
-        )
-    if config.train.select == "validation" and "validation" not in dataset.splits:
-        raise SelfcureError(f"select=validation needs a validation split; {dataset.path} has none")
+    with Workers() as workers:
+        dataset = Dataset(data)
+        split = dataset.split("train")
+        run = RunFolder(out) if resume else None
+        if run:
+            config = ResolvedConfig.from_dict(run.document["config"])
+            _check_same(run, config, {"method": method, "recipe": recipe, **overrides})
+            _check_dataset(run, dataset, split)
+            if run.finished:
+                return run
+        else:
+            config = resolve(method or "scn", recipe or "paper", **overrides)
+        _check_possible(config.train, dataset, split, workers)
+        quiet = reporter if reporter and workers.leads else Reporter()
+        return _train(dataset, split, config, run or Path(out), quiet, workers)
+
+
+def _train(
+    dataset: Dataset,
+    split: Split,
+    config: ResolvedConfig,
+    folder: RunFolder | Path,
+    reporter: Reporter,
+    workers: Workers,
+) -> RunFolder:
+    """Train into a new folder at a path, or go on in one that there is."""
     device = pick_device(config.train.device)
-    if config.train.num_threads > 4 * (
-        os.cpu_count() or 1
-    ):  # checked here: a run may be read on a smaller machine
-        raise SelfcureError(
-            f"num_threads must be at most {4 * (os.cpu_count() or 1)} on this machine, not {config.train.num_threads}"
-        )
-    if config.train.num_threads:
-        torch.set_num_threads(config.train.num_threads)
+    torch.set_num_threads(config.train.num_threads or max(1, torch.get_num_threads() // workers.num_local))
     trained = build_method(config, len(dataset.class_names))
-    # A run killed before its first checkpoint starts from these weights again.
+    check_image_size(trained.backbone, config.train.image_size_px)
+    if config.train.activation_checkpointing:
+        for backbone in trained.backbones:
+            checkpoint_activations(backbone)
     loaded = None
-    if config.train.weights and not (resume and run.checkpoint.exists()):
-        loaded = load_weights(
-            trained.backbone, config.train.weights, min_share=config.train.min_weights_share
-        )
-    if not resume:
-        config = _with_micro_batch(config, trained, device)
-        document = _document(config, dataset, split, device)
+    # A run killed before its first checkpoint starts from these weights again.
+    if config.train.weights and not (isinstance(folder, RunFolder) and folder.checkpoint.exists()):
+        for backbone in trained.backbones:
+            loaded = load_weights(backbone, config.train.weights, min_share=config.train.min_weights_share)
+    if isinstance(folder, RunFolder):
+        run = folder
+    else:
+        config = _with_micro_batch(config, trained, device, workers)
+        document = _document(config, dataset, split, device, workers)
         if loaded:
             document["weights"] = str(loaded)
-        run = RunFolder.create(out, document, split.ids, split.labels)
+        workers.led(lambda: RunFolder.create(folder, document, split.ids, split.labels) and None)
+        run = RunFolder(folder)
     validation = dataset.split("validation") if "validation" in dataset.splits else None
     engine = Engine(
         config.train,
         trained,
         split=split,
-        images=_images(split, config.train, reporter),
-        validation=(validation, _images(validation, config.train, reporter)) if validation else None,
+        images=load_images(split, config.train, reporter, device, workers.num_local),
+        validation=(validation, load_images(validation, config.train, reporter, device, workers.num_local))
+        if validation
+        else None,
         run=run,
         device=device,
+        workers=workers,
         reporter=reporter,
     )
     engine.load()
@@ -114,6 +125,24 @@ def train(
     )
     engine.fit()
     return run
+
+
+def _check_possible(config: TrainConfig, dataset: Dataset, split: Split, workers: Workers) -> None:
+    """What a configuration asks of this dataset and this machine (a run may be read on a smaller one)."""
+    if len(split) < 2 or len(dataset.class_names) < 2:
+        raise SelfcureError(
+            f"{dataset.path} has {len(split)} training samples and {len(dataset.class_names)} classes; "
+            "training needs at least two of each"
+        )
+    if config.select == "validation" and "validation" not in dataset.splits:
+        raise SelfcureError(f"select=validation needs a validation split; {dataset.path} has none")
+    if config.num_threads > (most := 4 * (os.cpu_count() or 1)):
+        raise SelfcureError(f"num_threads must be at most {most} on this machine, not {config.num_threads}")
+    if min(config.batch_size, len(split)) < 2 * workers.size:
+        raise SelfcureError(
+            f"{workers.size} processes need batches of at least {2 * workers.size}; batch_size is {config.batch_size} "
+            f"and {dataset.path} has {len(split)} training samples"
+        )
 
 
 def evaluate(
@@ -144,10 +173,10 @@ def evaluate(
             f"{dataset.path} has {', '.join(dataset.class_names)}"
         )
     trained, config = load_run(run)
-    images = _images(samples, config.train, reporter or Reporter())
     target = pick_device(device)
-    trained.module.to(target)
-    probs = predict_logits(trained.module, images, config.train, target).softmax(dim=1).numpy()
+    images = load_images(samples, config.train, reporter or Reporter(), target)
+    network = Network(trained.module, config.train, target, may_compile=False)
+    probs = predict(network, images)["logits"].softmax(dim=1).numpy()
     result = {
         "run": str(run.path),
         "data": str(dataset.path),
@@ -169,9 +198,15 @@ def evaluate(
 def build_method(config: ResolvedConfig, num_classes: int) -> Method:
     """The method of ``config`` with weights drawn from its seed."""
     with torch_seed(derive_seed(config.train.seed, "weights")):
+        method = METHODS[config.method]
         backbone, num_features = build_backbone(config.train.backbone)
-        return METHODS[config.method](
-            config.settings, backbone=backbone, num_features=num_features, num_classes=num_classes
+        spare = [
+            build_backbone(config.train.backbone)[0]
+            for _ in range(method.num_spare_backbones(config.settings))
+        ]
+        more = {"spare": spare} if spare else {}
+        return method(
+            config.settings, backbone=backbone, num_features=num_features, num_classes=num_classes, **more
         )
 
 
@@ -208,29 +243,55 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name not in ("cpu", "cuda"):
         raise SelfcureError(f"device must be auto, cpu or cuda, not {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise SelfcureError("device cuda was asked for, but torch sees no GPU here; use --set device=cpu")
-    return torch.device(name)
+    index, num_gpus = local_rank(), torch.cuda.device_count()
+    if index >= num_gpus:
+        raise SelfcureError(
+            f"process {index} of this machine finds no GPU of its own, there are {num_gpus}; start {num_gpus} processes, "
+            "or use --set device=cpu"
+        )
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
 
 
-def _with_micro_batch(config: ResolvedConfig, method: Method, device: torch.device) -> ResolvedConfig:
+def _with_micro_batch(
+    config: ResolvedConfig, method: Method, device: torch.device, workers: Workers
+) -> ResolvedConfig:
     """``config`` with the size of the pieces settled: a resumed run must cut its batches alike."""
     train = config.train
     if train.micro_batch_size:
         return config
-    size = choose_micro_batch(method.module, train.batch_size, train.image_size_px, device)
+    size = workers.led(
+        lambda: choose_micro_batch(
+            method.module, train, device, num_processes=workers.size, num_local=workers.num_local
+        )
+    )
     return replace(config, train=replace(train, micro_batch_size=size))
 
 
-def _images(split: Split, config: TrainConfig, reporter: Reporter) -> ImageStore:
-    return ImageStore(
-        split.encoded_images,
-        config.image_size_px,
-        progress=lambda done, total: reporter.loading(split.name, done, total),
+def load_images(
+    split: Split, config: TrainConfig, reporter: Reporter, device: torch.device, num_local: int = 1
+) -> ImageStore:
+    """The split's images, decoded where they fit; ``num_local`` processes share this machine's memory."""
+    most = available_memory() / 2 if config.max_cache_gb is None else config.max_cache_gb * 1e9
+
+    def progress(done: int, total: int) -> None:
+        reporter.loading(split.name, done, total)
+
+    store = ImageStore(
+        split.images(), config.image_size_px, cache_bytes=int(most / num_local), progress=progress
     )
+    if device.type == "cuda":
+        store.move_to(device, torch.cuda.mem_get_info(device)[0] // 8)
+    return store
 
 
-def _document(config: ResolvedConfig, dataset: Dataset, split: Split, device: torch.device) -> dict[str, Any]:
+def _document(
+    config: ResolvedConfig, dataset: Dataset, split: Split, device: torch.device, workers: Workers
+) -> dict[str, Any]:
     return {
         "format": 1,
         "config": config.as_dict(),
@@ -248,6 +309,7 @@ def _document(config: ResolvedConfig, dataset: Dataset, split: Split, device: to
             "machine": platform.machine(),
             "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
             "num_threads": torch.get_num_threads(),
+            "num_processes": workers.size,
         },
     }
 
@@ -269,9 +331,15 @@ def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Eng
     ]
     if config.train.weights:
         notes.append(f"weights {config.train.weights}: {run.document['weights']}")
-    if config.train.micro_batch_size < config.train.batch_size:
+    part = -(-config.train.batch_size // engine.workers.size)
+    if engine.workers.size > 1:
+        ranked = "whole" if config.train.ranking == "global" else "by process"
         notes.append(
-            f"batches of {config.train.batch_size} are computed in pieces of {config.train.micro_batch_size}, ranked whole"
+            f"{engine.workers.size} processes, each with {part} of a batch of {config.train.batch_size}, ranked {ranked}"
+        )
+    if config.train.micro_batch_size < part:
+        notes.append(
+            f"batches of {part} are computed in pieces of {config.train.micro_batch_size}, ranked whole"
         )
     threads = run.document["environment"]["num_threads"]
     if threads != torch.get_num_threads() and engine.device.type == "cpu":

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from selfcure.data.transforms import AUGMENTATIONS, IMAGENET_MEAN, IMAGENET_STD
 from selfcure.errors import SelfcureError, check_choice
 from selfcure.methods import METHODS
+from selfcure.training.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class TrainConfig:
     """Everything that decides a training, whatever the method; saved resolved in the run folder."""
 
     backbone: str = "resnet18"
-    """Name of the network: compact, or any of timm's."""
+    """Name of the network: compact, ir50, iresnet50, or any of timm's."""
     weights: str = ""
     """Checkpoint file or run folder that the backbone starts from; empty: fresh weights."""
     min_weights_share: float = 0.9
@@ -25,7 +26,11 @@ class TrainConfig:
     num_epochs: int = 40
     """Passes over the training split."""
     batch_size: int = 1024
-    """Largest whole batch: an epoch is cut into equal batches of at most this size. Ranking is over the whole batch."""
+    """Largest whole batch: an epoch is cut into equal batches of at most this size, whatever the number of processes."""
+    sampling: Sampling = "shuffle"
+    """shuffle: every sample once an epoch. balanced: as many, but every class (by its labels now) equally often."""
+    ranking: Literal["global", "process"] = "global"
+    """With several processes: the loss, ranks included, is that of the whole batch, or of each process's part."""
     micro_batch_size: int = 0
     """Compute a batch in pieces of this size: same loss, a second forward, batch norm sees the pieces. 0: the whole batch if
     it fits in memory, else the largest pieces that do; the run folder says which."""
@@ -49,8 +54,20 @@ class TrainConfig:
     """Fixes weights, order and augmentation; on a CPU with the same threads, every bit."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    precision: Literal["float32", "bf16", "float64"] = "float32"
+    """bf16: autocast, parameters stay float32. float64: for checks."""
+    channels_last: bool = True
+    """Lay images and filters out as most convolutions are fastest; rounding differs."""
+    compile: bool = False
+    """Train through torch.compile: a slow start, then faster on a GPU; rounding differs."""
+    activation_checkpointing: bool = False
+    """Compute each block of the backbone again in the backward pass instead of keeping its activations: less memory,
+    a second forward."""
+    max_cache_gb: float | None = None
+    """Memory for decoded images; none: half of what is free. Images that do not fit are decoded batch by batch."""
     num_threads: int = 0
-    """CPU threads; 0: torch's default. Another number may change the last bits."""
+    """CPU threads of each process; 0: torch's default, shared among the processes. Another number may change the last
+    bits."""
     save_every_min: float = 10.0
     """Checkpoint at least this often inside long epochs; every epoch ends with one."""
     select: Literal["last", "validation"] = "last"
@@ -182,6 +199,10 @@ def _check(config: TrainConfig) -> None:
             raise SelfcureError(f"{name} must be at least {low}, not {getattr(config, name)}")
     if config.micro_batch_size == 1:
         raise SelfcureError("micro_batch_size must be 0 or at least 2, not 1: batch norm needs two images")
+    if config.compile and config.activation_checkpointing:
+        raise SelfcureError(
+            "compile and activation_checkpointing do not go together: set one of them to false"
+        )
     if not all(milestone >= 1 for milestone in config.lr_milestones):
         raise SelfcureError(f"lr_milestones must be epochs from 1 on, not {config.lr_milestones}")
     for name in ("std", "lr_decay"):

@@ -1,20 +1,21 @@
 """The one training loop: batch → method → optimiser → label book."""
 
+import math
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from selfcure import metrics
-from selfcure.core import Batch, LabelBook
+from selfcure.core import Batch, LabelBook, RelabelDecisions, StepOutput, TrainingSet
 from selfcure.data.folder import Split
 from selfcure.data.images import ImageStore
-from selfcure.data.transforms import AUGMENTATIONS
+from selfcure.data.transforms import AUGMENTATIONS, Draws
 from selfcure.errors import SelfcureError
-from selfcure.methods import Method
+from selfcure.methods import Method, Outputs
 from selfcure.runs import RunFolder
 from selfcure.training.checkpoint import (
     load_optimizer_tensors,
@@ -23,13 +24,18 @@ from selfcure.training.checkpoint import (
     save_tensors,
 )
 from selfcure.training.config import TrainConfig
-from selfcure.training.evidence import EpochEvidence, importance_statistics
-from selfcure.training.forward import MicroBatchedForward, WholeForward
-from selfcure.training.inference import predict_logits
+from selfcure.training.evidence import EpochEvidence, History, StepEvidence
+from selfcure.training.forward import Forward, MicroBatchedForward, SharedForward, WholeForward
+from selfcure.training.inference import predict
 from selfcure.training.interrupt import Interrupted, StopRequest
+from selfcure.training.loader import load_batches
+from selfcure.training.measures import measure_training
+from selfcure.training.network import Network
 from selfcure.training.reporter import Reporter
+from selfcure.training.sampling import epoch_order
 from selfcure.training.scalars import ScalarWriter
 from selfcure.training.seeding import derive_seed, torch_seed
+from selfcure.training.workers import Workers
 
 
 class Engine:
@@ -42,6 +48,7 @@ class Engine:
         method: built; its module is moved to ``device``.
         split: the training split; ``images`` are its images.
         validation: a split and its images, measured after every epoch.
+        workers: the processes that train together; the first one writes.
     """
 
     def __init__(
@@ -54,22 +61,26 @@ class Engine:
         validation: tuple[Split, ImageStore] | None,
         run: RunFolder,
         device: torch.device,
+        workers: Workers,
         reporter: Reporter,
     ):
         self.config, self.method, self.split, self.images = config, method, split, images
-        self.validation, self.run, self.device, self.reporter = validation, run, device, reporter
-        method.module.to(device).to(memory_format=torch.channels_last)
+        self.validation, self.run, self.workers, self.reporter = validation, run, workers, reporter
+        self.device = device
+        self.network = Network(method.module, config, device)
         self.optimizer = _optimizer(config, method)
-        self.forward = (
-            MicroBatchedForward(method.module, config.micro_batch_size)
-            if 0 < config.micro_batch_size < config.batch_size
-            else WholeForward(method.module)
-        )
+        self.forward = self._forward()
         self.augment = AUGMENTATIONS[config.augmentation]
         self.book = LabelBook(torch.from_numpy(split.labels))
-        self.evidence = EpochEvidence(len(split))
-        self.given_prob_sum = torch.zeros(len(split))
+        self.evidence, self.history = EpochEvidence(len(split)), History(len(split))
         self.epoch, self.next_batch = 1, 0
+        self._among: Tensor | None = None
+        self._pending: tuple[int, StepEvidence, torch.cuda.Event | None] | None = None
+        method.start(TrainingSet(self.book.original(), len(split.dataset.class_names), config.num_epochs))
+        if workers.size > 1 and config.ranking == "process" and method.state_dict():
+            raise SelfcureError(
+                "this method keeps something for every sample, which every process must see: use --set ranking=global"
+            )
 
     def fit(self) -> None:
         """Train to the last epoch, from where the run folder's checkpoint stands if it has one.
@@ -77,23 +88,21 @@ class Engine:
         Raises:
             Interrupted: asked to stop by a signal; everything is saved.
         """
-        scalars = ScalarWriter(self.run.path / "tensorboard", first_epoch=self.epoch)
-        with StopRequest(self.reporter.stopping) as stop, scalars:
+        folder = self.run.path / "tensorboard"
+        writer = ScalarWriter(folder, first_epoch=self.epoch) if self.workers.leads else nullcontext()
+        with StopRequest(self.reporter.stopping) as stop, writer as scalars:
             while self.epoch <= self.config.num_epochs:
                 self.train_epoch(stop)
                 record = self._close_epoch()
-                scalars.write(record)
+                if scalars:
+                    scalars.write(record)
                 self.reporter.epoch(record)
-        best = self.run.path / "best.safetensors"
-        if self.config.select == "validation" and best.exists():
-            best.replace(self.run.model)
-        else:
-            self._save_weights(self.run.model)
+        self.workers.led(self._keep_weights)
 
     def load(self) -> None:
         """Take up the run folder's checkpoint, and drop what the folder holds beyond it."""
         if not self.run.checkpoint.exists():
-            self.run.forget_after(0)
+            self.workers.led(lambda: self.run.forget_after(0))
             return
         groups, state = load_tensors(self.run.checkpoint)
         self.method.module.load_state_dict(groups["module"])
@@ -101,84 +110,131 @@ class Engine:
         load_optimizer_tensors(self.optimizer, groups.get("optimizer", {}))
         self.book.load_state_dict(groups["book"])
         self.evidence.load_state(groups.get("evidence", {}), state["evidence"])
-        self.given_prob_sum = groups["history"]["given_prob_sum"]
+        self.history.load_state_dict(groups["history"])
+        self._among = groups.get("order", {}).get("among")
         self.epoch, self.next_batch = state["epoch"], state["next_batch"]
-        self.run.forget_after(self.epoch - 1)
+        self.workers.led(lambda: self.run.forget_after(self.epoch - 1))
 
     def train_epoch(self, stop: StopRequest) -> None:
         """The remaining batches of the current epoch; :meth:`fit` then closes it."""
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.epoch)
-        self.method.module.train()
         self._started, self._samples_before = time.perf_counter(), self.evidence.num_seen
+        batches = self._batches()
+        self.method.module.train()
         last_save = time.monotonic()
-        for rows, images in self._batches():
-            batch = Batch(
-                ids=rows.to(self.device),
-                images=self._prepared(images),
-                given_labels=self.book.current(rows).to(self.device),
-                original_labels=self.book.original(rows).to(self.device),
-                epoch=self.epoch,
-            )
-            self._step(batch)
+        mine = ((rows, rows[self.workers.part(len(rows))]) for rows in batches)
+        for rows, images in load_batches(self.images, mine, self.device):
+            self._step(rows, images)
             self.next_batch += 1
-            self.reporter.step(self.epoch, self.evidence.num_seen, self.evidence.means())
-            if stop.asked:
+            if self.workers.any(stop.asked):
                 self.save()
                 raise Interrupted(f"stopped in epoch {self.epoch}; everything is saved in {self.run.path}")
             if time.monotonic() - last_save > config.save_every_min * 60:
                 self.save()
                 last_save = time.monotonic()
+        self._note_pending()
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, rows: Tensor, images: Tensor) -> None:
+        batch = Batch(
+            ids=self._to_device(rows),
+            images=self._augmented(images, len(rows)),
+            given_labels=self._to_device(self.book.current(rows)),
+            original_labels=self._to_device(self.book.original(rows)),
+            epoch=self.epoch,
+            part=self.workers.part(len(rows)),
+        )
         with torch_seed(derive_seed(self.config.seed, "step", self.epoch, self.next_batch)):
-            output = self.method.step(batch, self.forward)
             self.optimizer.zero_grad(set_to_none=True)
-            self.forward.backward(output.loss)
-        if not torch.isfinite(output.loss):
-            raise SelfcureError(
-                f"the loss became {output.loss.item()} in epoch {self.epoch}, batch {self.next_batch}; "
-                "try a smaller --set learning_rate"
-            )
+            output = self._computed(batch)
         self.optimizer.step()
-        self.evidence.add(batch, output)
-        if "importance" in output.scores:
-            self.book.note_importance(batch.ids, output.scores["importance"])
-        if output.relabels is not None:
-            self.book.note_labels(output.relabels.ids, output.relabels.labels, output.relabels.margins)
+        step = StepEvidence.of(rows, batch, output).to_host()
+        copied = torch.cuda.current_stream().record_event() if self.device.type == "cuda" else None
+        # A GPU is still busy with this step: look at the one before, and let the next be prepared meanwhile.
+        if copied:
+            self._note_pending()
+        self._pending = self.next_batch, step, copied
+        if not copied:
+            self._note_pending()
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Rows [B] and uint8 images [B, 3, S, S] of the epoch's remaining batches; what must be decoded is read ahead."""
-        generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", self.epoch))
-        order = torch.randperm(len(self.split), generator=generator)
-        batches = order.tensor_split(-(-len(order) // self.config.batch_size))[self.next_batch :]
-        if (
-            self.images.cached
-        ):  # picking from memory is cheaper than a second team of threads beside the network's
-            yield from ((rows, self.images.batch(rows)) for rows in batches)
+    def _computed(self, batch: Batch) -> StepOutput:
+        """The method's step on the whole batch, gradients included."""
+        if self.workers.size == 1 or self.config.ranking == "global":
+            output = self.method.step(batch, self.forward)
+            self.forward.backward(output.loss)
+            return output
+        total = len(batch.ids)
+        part = self.workers.part(total)
+        own = {name: getattr(batch, name)[part] for name in ("ids", "given_labels", "original_labels")}
+        output = self.method.step(replace(batch, part=slice(None), **own), self.forward)
+        # Parts differ by one sample; after averaging each sample must weigh alike.
+        self.forward.backward(output.loss * (len(own["ids"]) * self.workers.size / total))
+        return self._gathered(output, total)
+
+    def _gathered(self, output: StepOutput, total: int) -> StepOutput:
+        """The outputs of all processes as one; the loss and its terms are the first process's."""
+        gather, ragged = self.workers.gather, self.workers.gather_ragged
+        decided = output.relabels
+        return replace(
+            output,
+            logits=gather(output.logits.detach(), total),
+            scores={name: gather(score.detach(), total) for name, score in output.scores.items()},
+            relabels=decided
+            and RelabelDecisions(ragged(decided.ids), ragged(decided.labels), ragged(decided.margins)),
+        )
+
+    def _note_pending(self) -> None:
+        """Take what the last step showed into evidence and book."""
+        if self._pending is None:
             return
-        with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as ahead:
-            coming = ahead.submit(self.images.batch, batches[0]) if batches else None
-            for index, rows in enumerate(batches):
-                assert coming is not None
-                images = coming.result()
-                if index + 1 < len(batches):
-                    coming = ahead.submit(self.images.batch, batches[index + 1])
-                yield rows, images
+        (batch, step, copied), self._pending = self._pending, None
+        if copied:
+            copied.synchronize()
+        loss = step.means[step.names.index("loss")].item()
+        if not math.isfinite(loss):
+            raise SelfcureError(
+                f"the loss became {loss} in epoch {self.epoch}, batch {batch}; try a smaller --set learning_rate"
+            )
+        self.evidence.add(step)
+        if "importance" in step.columns:
+            self.book.note_importance(step.ids, step.columns["importance"])
+        if step.relabels is not None:
+            self.book.note_labels(step.relabels.ids, step.relabels.labels, step.relabels.margins)
+        self.reporter.step(self.epoch, self.evidence.num_seen, self.evidence.means())
 
-    def _prepared(self, images: Tensor) -> Tensor:
-        if self.device.type == "cuda":
-            images = images.pin_memory().to(self.device, non_blocking=True)
+    def _batches(self) -> tuple[Tensor, ...]:
+        """Sample ids of each of the epoch's remaining batches."""
+        seed = self.config.seed
+        if self.next_batch == 0:
+            with torch_seed(derive_seed(seed, "begin", self.epoch)):
+                self._among = self.method.begin_epoch(self.epoch, self._training_outputs)
+        generator = torch.Generator().manual_seed(derive_seed(seed, "order", self.epoch))
+        order = epoch_order(self.book.current(), generator, sampling=self.config.sampling, among=self._among)
+        if len(order) < 2 * self.workers.size:
+            raise SelfcureError(
+                f"epoch {self.epoch} has {len(order)} samples to draw from, too few for {self.workers.size} processes"
+            )
+        return order.tensor_split(-(-len(order) // self.config.batch_size))[self.next_batch :]
+
+    def _training_outputs(self) -> Outputs:
+        """What the network makes of all training images now: [N, …] on the CPU, not augmented, in evaluation mode."""
+        return predict(self.network, self.images, workers=self.workers)
+
+    def _augmented(self, images: Tensor, batch_size: int) -> Tensor:
         seed = derive_seed(self.config.seed, "augmentation", self.epoch, self.next_batch)
-        floats = self.augment(images, seed, self.config.mean, self.config.std)
-        return floats.contiguous(memory_format=torch.channels_last)
+        draws = Draws(seed, batch_size, self.workers.part(batch_size))
+        floats = self.augment(images, draws, self.config.mean, self.config.std)
+        return floats.to(self.network.dtype).contiguous(memory_format=self.network.layout)
+
+    def _to_device(self, small: Tensor) -> Tensor:
+        return small.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else small
 
     def _close_epoch(self) -> dict[str, Any]:
         """Apply the label changes, measure, store the epoch, and save a checkpoint at the start of the next."""
         seconds = time.perf_counter() - self._started
         changes = self.book.close_epoch(self.epoch)
-        self.given_prob_sum += self.evidence.columns["original_prob"]
+        self.history.add(self.evidence.columns["original_prob"])
         record: dict[str, Any] = {
             "epoch": self.epoch,
             "learning_rate": learning_rate(self.config, self.epoch),
@@ -187,42 +243,31 @@ class Engine:
             **self.evidence.means(),
             "num_label_changes": len(changes.ids),
             "num_labels_changed": int((self.book.current() != self.book.original()).sum()),
-            **self._measure_training(),
+            **measure_training(
+                self.evidence.arrays(),
+                self.history.mean(),
+                original=self.book.original().numpy(),
+                current=self.book.current().numpy(),
+                truth=self.split.true_labels,
+            ),
         }
+        self.workers.share_buffers(self.method.module)
         if self.validation:
             record["validation"] = self._measure_validation()
-        self.run.write_epoch(record, self.evidence.arrays(), changes, self.split.ids)
-        if self.config.select == "validation" and self._is_best(record):
-            self._save_weights(self.run.path / "best.safetensors")
+        self.workers.led(
+            lambda: self.run.write_epoch(record, self.evidence.arrays(), changes, self.split.ids)
+        )
+        if self.config.select == "validation" and self.workers.leads and self._is_best(record):
+            self._save_weights(self.run.best)
         self.epoch, self.next_batch = self.epoch + 1, 0
         self.evidence = EpochEvidence(len(self.split))
         self.save()
         return record
 
-    def _measure_training(self) -> dict[str, Any]:
-        """What can be said of the training samples; the truth is read here, after training on the epoch."""
-        columns = self.evidence.arrays()
-        original, truth = self.book.original().numpy(), self.split.true_labels
-        result: dict[str, Any] = {"accuracy_original": float((columns["prediction"] == original).mean())}
-        suspicion = {
-            "mean_given_prob": -(self.given_prob_sum / self.epoch).numpy(),
-            "last_given_prob": -columns["original_prob"],
-        }
-        if "importance" in columns:
-            result["importance"] = importance_statistics(columns["importance"])
-            suspicion["importance"] = -columns["importance"]
-        known = truth >= 0
-        if known.any():
-            result["accuracy_true"] = float((columns["prediction"] == truth)[known].mean())
-            result["cure"] = metrics.cure(original, self.book.current().numpy(), truth)
-            scores = {name: score[known] for name, score in suspicion.items()}
-            result["detection"] = metrics.detection((original != truth)[known], scores)
-        return result
-
     def _measure_validation(self) -> dict[str, Any]:
         assert self.validation is not None
         split, images = self.validation
-        logits = predict_logits(self.method.module, images, self.config, self.device)
+        logits = predict(self.network, images, workers=self.workers)["logits"]
         if not torch.isfinite(logits).all():
             raise SelfcureError(
                 f"the network's outputs are no longer numbers after epoch {self.epoch}; try a smaller --set learning_rate"
@@ -236,7 +281,10 @@ class Engine:
         return record["validation"]["accuracy"] > max(earlier, default=-1.0)
 
     def save(self) -> None:
-        """Write the checkpoint of this very moment between two steps."""
+        """Write the checkpoint of this very moment between two steps, in the first process."""
+        self._note_pending()
+        if not self.workers.leads:
+            return
         columns, evidence_state = self.evidence.state()
         groups = {
             "module": self.method.module.state_dict(),
@@ -244,10 +292,27 @@ class Engine:
             "optimizer": optimizer_tensors(self.optimizer),
             "book": self.book.state_dict(),
             "evidence": columns,
-            "history": {"given_prob_sum": self.given_prob_sum},
+            "history": self.history.state_dict(),
+            "order": {} if self._among is None else {"among": self._among},
         }
         state = {"epoch": self.epoch, "next_batch": self.next_batch, "evidence": evidence_state}
         save_tensors(self.run.checkpoint, groups, state)
+
+    def _forward(self) -> Forward:
+        config, workers = self.config, self.workers
+        forward: Forward = WholeForward(self.network)
+        if 0 < config.micro_batch_size < -(-config.batch_size // workers.size):
+            forward = MicroBatchedForward(self.network, config.micro_batch_size, module=self.method.module)
+        if workers.size > 1:
+            parameters = list(self.method.module.parameters())
+            forward = SharedForward(forward, workers, parameters, gathers=config.ranking == "global")
+        return forward
+
+    def _keep_weights(self) -> None:
+        if self.config.select == "validation" and self.run.best.exists():
+            self.run.best.replace(self.run.model)
+        else:
+            self._save_weights(self.run.model)
 
     def _save_weights(self, path: Any) -> None:
         save_tensors(path, {"module": self.method.module.state_dict()}, {"epoch": self.epoch})

@@ -1,12 +1,62 @@
 """What one epoch of training shows: running means for the log, and a row of evidence for every sample."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from selfcure.core import Batch, StepOutput
+from selfcure.core import Batch, RelabelDecisions, StepOutput
+
+
+@dataclass
+class StepEvidence:
+    """What is kept of a step; on a GPU :meth:`to_host` fetches it without waiting."""
+
+    ids: Tensor
+    """[B] int64, on the CPU."""
+    columns: dict[str, Tensor]
+    """Per-sample values, each [B]."""
+    names: list[str]
+    """Names of ``means``."""
+    means: Tensor
+    """[T] loss, its terms and accuracy: means over the batch."""
+    relabels: RelabelDecisions | None
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, ids: Tensor, batch: Batch, output: StepOutput) -> "StepEvidence":
+        """The evidence in ``output``; ``ids`` are the batch's, on the CPU."""
+        probs = output.logits.float().softmax(dim=1)  # [B, K]
+        confidence, prediction = probs.max(dim=1)
+        of_original = probs.gather(1, batch.original_labels[:, None]).squeeze(1)
+        scores = {name: score.float() for name, score in output.scores.items()}
+        means = {
+            "loss": output.loss,
+            **output.terms,
+            "accuracy_given": (prediction == batch.given_labels).float().mean(),
+        }
+        return cls(
+            ids,
+            {"prediction": prediction.to(torch.int32), "confidence": confidence, "original_prob": of_original}
+            | scores,
+            list(means),
+            torch.stack([mean.detach().double() for mean in means.values()]),
+            output.relabels,
+        )
+
+    def to_host(self) -> "StepEvidence":
+        """Everything on the CPU; complete once the device has come this far."""
+
+        def fetch(tensor: Tensor) -> Tensor:
+            return tensor.detach().to("cpu", non_blocking=True)
+
+        decisions = self.relabels and RelabelDecisions(
+            fetch(self.relabels.ids), fetch(self.relabels.labels), fetch(self.relabels.margins)
+        )
+        columns = {name: fetch(column) for name, column in self.columns.items()}
+        return StepEvidence(self.ids, columns, self.names, fetch(self.means), decisions)
 
 
 class EpochEvidence:
@@ -14,7 +64,7 @@ class EpochEvidence:
 
     Per sample: ``prediction`` (int32, −1 unseen), ``confidence`` = probability of the prediction, ``original_prob`` =
     probability of the sample's original label (NaN unseen), all from the unweighted logits of the augmented training
-    view, and the method's own scores.
+    view, and the method's own scores. Of a sample drawn twice the last view counts.
     """
 
     def __init__(self, num_samples: int):
@@ -23,23 +73,16 @@ class EpochEvidence:
         self.sums: dict[str, float] = {}
         self.columns: dict[str, Tensor] = {}
 
-    def add(self, batch: Batch, output: StepOutput) -> None:
-        """Note a step's output."""
-        probs = output.logits.detach().float().softmax(dim=1)  # [B, K]
-        confidence, prediction = probs.max(dim=1)
-        of_original = probs.gather(1, batch.original_labels[:, None]).squeeze(1)
-        scores = {"confidence": confidence, "original_prob": of_original, **output.scores}
-        self._note("prediction", batch.ids, prediction.to(torch.int32), -1)
-        for name, score in scores.items():
-            self._note(name, batch.ids, score.detach().float(), torch.nan)
-        means = {
-            "loss": output.loss,
-            **output.terms,
-            "accuracy_given": (prediction == batch.given_labels).float().mean(),
-        }
-        for name, value in means.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach()) * len(batch.ids)
-        self.num_seen += len(batch.ids)
+    def add(self, step: StepEvidence) -> None:
+        """Note a step, on the CPU."""
+        for name, values in step.columns.items():
+            if name not in self.columns:
+                unseen = torch.nan if values.is_floating_point() else -1
+                self.columns[name] = torch.full((self.num_samples,), unseen, dtype=values.dtype)
+            self.columns[name][step.ids] = values
+        for name, value in zip(step.names, step.means.tolist(), strict=True):
+            self.sums[name] = self.sums.get(name, 0.0) + value * len(step.ids)
+        self.num_seen += len(step.ids)
 
     def means(self) -> dict[str, float]:
         """Means over the samples so far of loss, its terms and accuracy."""
@@ -57,20 +100,26 @@ class EpochEvidence:
         """Take back :meth:`state`."""
         self.columns, self.num_seen, self.sums = dict(columns), state["num_seen"], dict(state["sums"])
 
-    def _note(self, name: str, ids: Tensor, values: Tensor, unseen: float) -> None:
-        if name not in self.columns:
-            self.columns[name] = torch.full((self.num_samples,), unseen, dtype=values.dtype)
-        self.columns[name][ids.cpu()] = values.cpu()
 
+class History:
+    """The mean over epochs of the probability of each sample's original label, of the epochs that drew it."""
 
-def importance_statistics(importance: np.ndarray) -> dict[str, float]:
-    """Mean, spread and quantiles of the importance of all samples, and the share that is saturated (> 0.99)."""
-    low, median, high = np.quantile(importance, [0.05, 0.5, 0.95])
-    return {
-        "mean": float(importance.mean()),
-        "std": float(importance.std()),
-        "q05": float(low),
-        "median": float(median),
-        "q95": float(high),
-        "saturated": float((importance > 0.99).mean()),
-    }
+    def __init__(self, num_samples: int):
+        self._sum = torch.zeros(num_samples)
+        self._times = torch.zeros(num_samples, dtype=torch.int32)
+
+    def add(self, original_prob: Tensor) -> None:
+        """Note an epoch: [N], NaN where the sample was not drawn."""
+        seen = ~original_prob.isnan()
+        self._sum[seen] += original_prob[seen]
+        self._times += seen
+
+    def mean(self) -> np.ndarray:
+        """[N] in [0, 1], NaN where never drawn."""
+        return (self._sum / self._times).numpy()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"sum": self._sum, "times": self._times}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self._sum, self._times = state["sum"], state["times"]

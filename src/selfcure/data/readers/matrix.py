@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from selfcure.data.vocabulary import class_index
+from selfcure.data.vocabulary import ClassIndex, listed
 from selfcure.errors import SelfcureError
 
 
@@ -36,11 +36,10 @@ def read_matrix(path: Path, class_names: Sequence[str]) -> np.ndarray:
     matrix = as_matrix(rows, class_names, str(path))
     if names is None:
         return matrix
-    order = [k for name in class_names if (k := class_index(name, names)) is not None]
+    index = ClassIndex(names)
+    order = [k for name in class_names if (k := index(name)) is not None]
     if len(names) != len(class_names) or len(set(order)) < len(names):
-        raise SelfcureError(
-            f"{path} has the classes {', '.join(names)}, the dataset has {', '.join(class_names)}"
-        )
+        raise SelfcureError(f"{path} has the classes {listed(names)}, the dataset has {listed(class_names)}")
     return matrix[np.ix_(order, order)]
 
 

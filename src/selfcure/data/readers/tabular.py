@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from selfcure.data.folder import Skip
 from selfcure.data.readers.base import Reject, shorten
-from selfcure.data.vocabulary import class_index
+from selfcure.data.vocabulary import ClassIndex, listed
 from selfcure.errors import SelfcureError, check_choice
 
 PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "image name", "image_path", "filepath")
@@ -108,7 +108,7 @@ class GivenLabels:
         numbers: Mapping[int, str] | None = None,
     ):
         self.class_names = class_names
-        self._word = cache(lambda text: class_index(text, class_names))
+        self._word = cache(ClassIndex(class_names))
         self._numbers = {str(number): name for number, name in (numbers or {}).items()}
         table = _read_list(path) if path.suffix.lower() in LISTS else read_table(path)[0]
         key = find_column(table, None, ("id", *PATH_COLUMNS))
@@ -164,7 +164,7 @@ class GivenLabels:
             return fitting[0]
         found = f"several columns ({', '.join(fitting)})" if fitting else "no column"
         raise SelfcureError(
-            f"{path} has {found} with names of the classes {', '.join(self.class_names)}; its columns are "
+            f"{path} has {found} with names of the classes {listed(self.class_names)}; its columns are "
             f"{', '.join(table.column_names)}; say which one has the labels"
         )
 

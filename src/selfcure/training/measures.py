@@ -1,0 +1,55 @@
+"""What can be said of the training samples after an epoch. Here, and only here, training's truth is read."""
+
+from typing import Any
+
+import numpy as np
+
+from selfcure import metrics
+
+
+def measure_training(
+    columns: dict[str, np.ndarray],
+    mean_given_prob: np.ndarray,
+    *,
+    original: np.ndarray,
+    current: np.ndarray,
+    truth: np.ndarray,
+) -> dict[str, Any]:
+    """Accuracy against original and true labels, importance, cure, and how well scores find the wrong labels.
+
+    Args:
+        columns: the epoch's evidence, each [N]; samples that the epoch did not draw are left out.
+        mean_given_prob: [N], NaN where never drawn.
+        original, current, truth: [N] int64; truth −1 where unknown.
+    """
+    drawn, known = columns["prediction"] >= 0, truth >= 0
+    right = columns["prediction"] == original
+    result: dict[str, Any] = {"accuracy_original": float(right[drawn].mean())}
+    if not drawn.all():
+        result["num_drawn"] = int(drawn.sum())
+    suspicion = {"mean_given_prob": -mean_given_prob, "last_given_prob": -columns["original_prob"]}
+    if "importance" in columns:
+        result["importance"] = importance_statistics(columns["importance"][drawn])
+        suspicion["importance"] = -columns["importance"]
+    if known.any():
+        if (known & drawn).any():
+            result["accuracy_true"] = float((columns["prediction"] == truth)[known & drawn].mean())
+        result["cure"] = metrics.cure(original, current, truth)
+        result["detection"] = {}
+        for name, score in suspicion.items():
+            rows = known & ~np.isnan(score)
+            result["detection"] |= metrics.detection((original != truth)[rows], {name: score[rows]})
+    return result
+
+
+def importance_statistics(importance: np.ndarray) -> dict[str, float]:
+    """Mean, spread and quantiles of the importance of samples [M], and the share that is saturated (> 0.99)."""
+    low, median, high = np.quantile(importance, [0.05, 0.5, 0.95])
+    return {
+        "mean": float(importance.mean()),
+        "std": float(importance.std()),
+        "q05": float(low),
+        "median": float(median),
+        "q95": float(high),
+        "saturated": float((importance > 0.99).mean()),
+    }
