@@ -41,6 +41,25 @@ def test_a_class_without_samples_has_no_accuracy_and_does_not_count():
     assert result["mean_class_accuracy"] == pytest.approx(np.mean(seen))
 
 
+def test_of_very_many_classes_only_the_most_confused_pairs_are_told():
+    num_classes = metrics.MOST_CLASSES + 1
+    labels, probs = predictions(num=3000, num_classes=num_classes)
+    result, guess = metrics.classification(labels, probs), probs.argmax(1)
+    assert "confusion" not in result
+    assert "class_accuracy" not in result
+    assert result["mean_class_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, guess))
+    confusion = sk.confusion_matrix(labels, guess, labels=range(num_classes))
+    np.fill_diagonal(confusion, 0)
+    counts = [pair["num_samples"] for pair in result["most_confused"]]
+    assert counts == sorted(confusion.ravel().tolist(), reverse=True)[: metrics.NUM_MOST_CONFUSED]
+    assert all(confusion[p["label"], p["prediction"]] == p["num_samples"] for p in result["most_confused"])
+    assert len({(p["label"], p["prediction"]) for p in result["most_confused"]}) == len(counts)
+
+
+def test_nothing_is_confused():
+    assert metrics.most_confused(np.array([0, 1]), np.array([0, 1])) == []
+
+
 def test_certain_and_wrong_has_a_finite_loss():
     result = metrics.classification(np.array([0]), np.array([[0.0, 1.0]]))
     assert result["negative_log_likelihood"] == pytest.approx(-np.log(1e-12))

@@ -4,6 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+MOST_CLASSES = 100
+"""Of more classes than these no square table is made."""
+
+NUM_MOST_CONFUSED = 50
+
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
     """[K, K] int64 counts, row = label, column = prediction.
@@ -15,15 +20,31 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
     return flat.reshape(num_classes, num_classes)
 
 
-def mean_class_accuracy(confusion: np.ndarray) -> float:
-    """Mean over the classes that occur of the share of their samples predicted right.
+def class_accuracy(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
+    """[K] share of each class's samples predicted right, NaN for a class without any.
 
-    >>> mean_class_accuracy(np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]]))
-    0.75
+    >>> class_accuracy(np.array([0, 0, 1]), np.array([0, 1, 1]), 3).tolist()
+    [0.5, 1.0, nan]
     """
-    sizes = confusion.sum(axis=1)
-    seen = sizes > 0
-    return float((np.diag(confusion)[seen] / sizes[seen]).mean())
+    sizes = np.bincount(labels, minlength=num_classes)
+    right = np.bincount(labels[labels == predictions], minlength=num_classes)
+    return np.divide(right, sizes, out=np.full(num_classes, np.nan), where=sizes > 0)
+
+
+def most_confused(
+    labels: np.ndarray, predictions: np.ndarray, num: int = NUM_MOST_CONFUSED
+) -> list[dict[str, int]]:
+    """The pairs of classes that are confused most often, the most frequent first; the lower classes of equals.
+
+    >>> most_confused(np.array([5, 5, 0, 1]), np.array([7, 7, 1, 1]))
+    [{'label': 5, 'prediction': 7, 'num_samples': 2}, {'label': 0, 'prediction': 1, 'num_samples': 1}]
+    """
+    wrong, base = labels != predictions, int(predictions.max(initial=0)) + 1
+    pairs, counts = np.unique(labels[wrong] * base + predictions[wrong], return_counts=True)
+    return [
+        {"label": int(pairs[k] // base), "prediction": int(pairs[k] % base), "num_samples": int(counts[k])}
+        for k in (-counts).argsort(kind="stable")[:num]
+    ]
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> float:
@@ -44,27 +65,32 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, num_
 
 
 def classification(labels: np.ndarray, probs: np.ndarray) -> dict[str, object]:
-    """Accuracy, mean class accuracy, calibration, mean loss and confusion of predictions.
+    """Accuracy, mean class accuracy (over the classes that occur), calibration, mean loss and confusion of predictions.
+
+    Up to :data:`MOST_CLASSES` classes ``class_accuracy`` is a list and ``confusion`` a matrix, row = label; of more
+    classes there are only the ``most_confused`` pairs, since this is written after every epoch.
 
     Args:
         labels: [N] int64.
         probs: [N, K] probabilities.
     """
+    num_classes = probs.shape[1]
     predictions = probs.argmax(axis=1)
     correct = predictions == labels
-    confusion = confusion_matrix(labels, predictions, probs.shape[1])
-    sizes = confusion.sum(axis=1)
+    by_class = class_accuracy(labels, predictions, num_classes)
     of_label = probs[np.arange(len(labels)), labels]
-    return {
+    result: dict[str, object] = {
         "num_samples": len(labels),
         "accuracy": float(correct.mean()),
-        "mean_class_accuracy": mean_class_accuracy(confusion),
+        "mean_class_accuracy": float(by_class[~np.isnan(by_class)].mean()),
         "expected_calibration_error": expected_calibration_error(probs.max(axis=1), correct),
         "negative_log_likelihood": float(-np.log(np.maximum(of_label, 1e-12)).mean()),
-        "class_accuracy": [
-            float(d / n) if n else None for d, n in zip(np.diag(confusion), sizes, strict=True)
-        ],
-        "confusion": confusion.tolist(),
+    }
+    if num_classes > MOST_CLASSES:
+        return result | {"most_confused": most_confused(labels, predictions)}
+    return result | {
+        "class_accuracy": [None if np.isnan(share) else float(share) for share in by_class],
+        "confusion": confusion_matrix(labels, predictions, num_classes).tolist(),
     }
 
 

@@ -32,6 +32,18 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, capture_output=True, text=True, timeout=120)
 
 
+def begun(data: Path, out: Path) -> subprocess.Popen[str]:
+    """Two processes in a long training, past their first epoch."""
+    words = command(data, out, "--epochs", "400", "--processes", "2")
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "metrics.jsonl").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
 def test_parts_cover_everything_as_tensor_split_does():
     import torch
 
@@ -83,12 +95,7 @@ def test_a_folder_that_is_there_is_one_line_too(stripes_folder, tmp_path):
 
 def test_ctrl_c_stops_all_and_resume_goes_on(stripes_folder, tmp_path):
     out = tmp_path / "run"
-    words = command(stripes_folder, out, "--epochs", "400", "--processes", "2")
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (out / "metrics.jsonl").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = begun(stripes_folder, out)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -117,12 +124,7 @@ def test_a_killed_process_ends_the_others(tmp_path):
 def test_losing_the_others_is_told_and_nothing_hangs(stripes_folder, tmp_path):
     """One process is killed in mid-training: the other says so in one line, and its checkpoint goes on."""
     out = tmp_path / "run"
-    words = command(stripes_folder, out, "--epochs", "400", "--processes", "2")
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (out / "metrics.jsonl").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = begun(stripes_folder, out)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     ranks = {child: rank_of(child) for child in children}
     os.kill(int(next(child for child, rank in ranks.items() if rank == "1")), signal.SIGKILL)

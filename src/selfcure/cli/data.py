@@ -1,5 +1,6 @@
 """``selfcure data``: import, info, noise, sample, split, join, synth."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,8 @@ from selfcure.cli.output import Flag, console, counting, one_line, percent, prin
 
 if TYPE_CHECKING:
     from selfcure.data.folder import Dataset
+
+_MOST_CLASSES, _NUM_ENDS = 40, 10
 
 app = App(name="data", help="Make, look at and corrupt dataset folders.", help_epilogue="", sort_key=1)
 
@@ -359,8 +362,11 @@ def _show(dataset: "Dataset", as_json: bool) -> None:
         return
     splits = facts["splits"]
     counts = table("given label", *splits)
-    for name in dataset.class_names:
-        counts.add_row(one_line(name), *(f"{split['given'][name]:,}" for split in splits.values()))
+    for name in _shown(dataset.class_names, next(iter(splits.values()))["given"]):
+        if name is None:
+            counts.add_row(f"… {len(dataset.class_names) - 2 * _NUM_ENDS:,} more", *("…" for _ in splits))
+        else:
+            counts.add_row(one_line(name), *(f"{split['given'][name]:,}" for split in splits.values()))
     counts.add_section()
     counts.add_row("all", *(f"{split['num_samples']:,}" for split in splits.values()))
     if any(split["noise_rate"] is not None for split in splits.values()):
@@ -371,3 +377,15 @@ def _show(dataset: "Dataset", as_json: bool) -> None:
         console.print(f"\nskipped {facts['num_skipped']:,} (listed in {listing}):", soft_wrap=True)
         for reason, number in facts["skipped"].items():
             console.print(f"  {number:,} × {one_line(reason)}", soft_wrap=True)
+
+
+def _shown(class_names: Sequence[str], sizes: Mapping[str, int]) -> list[str | None]:
+    """All classes, or of many the largest and the smallest, with None for those between.
+
+    >>> _shown([str(k) for k in range(99)], {str(k): k for k in range(99)})[8:12]
+    ['90', '89', None, '9']
+    """
+    if len(class_names) <= _MOST_CLASSES:
+        return list(class_names)
+    by_size = sorted(class_names, key=sizes.__getitem__, reverse=True)
+    return [*by_size[:_NUM_ENDS], None, *by_size[-_NUM_ENDS:]]

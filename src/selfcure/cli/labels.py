@@ -25,13 +25,12 @@ def export(run: Path, /, *, out: Path, json: Flag = False) -> None:
     json
         Print the counts as one JSON object.
     """
-    import pyarrow.compute as pc
-
     from selfcure.labels import export_labels
 
     rows = export_labels(run, out)
-    changed = pc.sum(pc.not_equal(*(rows[c].cast("string") for c in ("original", "current")))).as_py()
-    doubted = pc.sum(pc.not_equal(*(rows[c].cast("string") for c in ("original", "suggested")))).as_py()
+    names = ("original", "current", "suggested")
+    original, current, suggested = (rows[name].combine_chunks().indices.to_numpy() for name in names)
+    changed, doubted = int((current != original).sum()), int((suggested != original).sum())
     if json:
         print_json(
             {"out": str(out), "num_samples": len(rows), "num_changed": changed, "num_suggested": doubted}

@@ -8,6 +8,7 @@ from rich.table import Table
 from selfcure.cli.output import one_line, percent, table
 
 _MAX_NAME = 24
+_MOST_PAIRS = 20
 
 
 def results(columns: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -38,6 +39,19 @@ def scores(measured: Mapping[str, Any], heading: str) -> Table:
         "negative log-likelihood",
         *(f"{measured[target]['negative_log_likelihood']:.3f}" for target in targets),
     )
+    return result
+
+
+def classes(class_names: Sequence[str], measured: Mapping[str, Any], *, label: str, width: int) -> Table:
+    """Which classes are taken for which: :func:`confusion`, or the pairs confused most often of very many classes."""
+    if "confusion" in measured:
+        return confusion(
+            class_names, measured["confusion"], measured["class_accuracy"], label=label, width=width
+        )
+    result = table(f"{label} label", "predicted", "images")
+    for pair in measured["most_confused"][:_MOST_PAIRS]:
+        names = (_cut(one_line(class_names[pair[role]])) for role in ("label", "prediction"))
+        result.add_row(*names, f"{pair['num_samples']:,}")
     return result
 
 

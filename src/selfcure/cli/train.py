@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from selfcure.cli.mistakes import go_on_with
 from selfcure.cli.output import Flag, console, errors, print_json, print_table
 from selfcure.cli.progress import TrainingProgress
-from selfcure.cli.tables import confusion, results, scores
+from selfcure.cli.tables import classes, results, scores
 from selfcure.errors import SelfcureError
 
 
@@ -92,9 +92,9 @@ def train(
     }
     overrides = field_values({name: value for name, value in named.items() if value is not None}, set_ or [])
     again = ["selfcure", "train", str(data), "--out", str(out), "--resume"]
-    # A folder with its config.json is one that can be resumed.
     if processes != 1:
         again += ["--processes", str(processes)]
+    # A folder with its config.json is one that can be resumed.
     with go_on_with(again, begun=(out / "config.json").is_file), TrainingProgress() as progress:
         run = call(data, out=out, method=method, recipe=recipe, resume=resume, reporter=progress, **overrides)
     if not leads():
@@ -147,15 +147,7 @@ def evaluate(
     target = "true" if "true" in result else "given"
     measured = result[target]
     console.print()
-    print_table(
-        confusion(
-            result["class_names"],
-            measured["confusion"],
-            measured["class_accuracy"],
-            label=target,
-            width=console.width,
-        )
-    )
+    print_table(classes(result["class_names"], measured, label=target, width=console.width))
     console.print(f"\n{result['method']} ({result['recipe']}), weights of {result['weights']}", style="dim")
 
 

@@ -15,6 +15,7 @@ from selfcure.backbones import build_backbone, check_image_size, load_weights
 from selfcure.backbones.checkpointing import checkpoint_activations
 from selfcure.data.folder import Dataset, Split
 from selfcure.data.images import ImageStore, available_memory
+from selfcure.data.vocabulary import listed
 from selfcure.errors import SelfcureError
 from selfcure.methods import METHODS, Method
 from selfcure.runs import RunFolder
@@ -169,8 +170,8 @@ def evaluate(
     samples = dataset.split(split)
     if dataset.class_names != run.class_names:
         raise SelfcureError(
-            f"{run.path} was trained on the classes {', '.join(run.class_names)}; "
-            f"{dataset.path} has {', '.join(dataset.class_names)}"
+            f"{run.path} was trained on the classes {listed(run.class_names)}; "
+            f"{dataset.path} has {listed(dataset.class_names)}"
         )
     trained, config = load_run(run)
     target = pick_device(device)
@@ -374,8 +375,8 @@ def _check_dataset(run: RunFolder, dataset: Dataset, split: Split) -> None:
     saved = run.document["dataset"]
     if tuple(run.class_names) != dataset.class_names:
         raise SelfcureError(
-            f"{run.path} was begun on the classes {', '.join(run.class_names)}; {dataset.path} has "
-            f"{', '.join(dataset.class_names)}"
+            f"{run.path} was begun on the classes {listed(run.class_names)}; {dataset.path} has "
+            f"{listed(dataset.class_names)}"
         )
     if saved["fingerprint"] != split.fingerprint():
         raise SelfcureError(

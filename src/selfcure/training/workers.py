@@ -77,13 +77,9 @@ class Workers:
         """[b, …] → [total, …]: the parts of all processes, in order."""
         if self.size == 1:
             return local
-        parts = [part_of(total, rank, self.size) for rank in range(self.size)]
-        longest = -(-total // self.size)
-        padded = local.new_zeros(longest, *local.shape[1:])
-        padded[: len(local)] = local
-        everyone = [torch.empty_like(padded) for _ in parts]
-        self._talk(dist.all_gather, everyone, padded)
-        return torch.cat([got[: p.stop - p.start] for got, p in zip(everyone, parts, strict=True)])
+        return self._collected(
+            local, [len(range(total)[part_of(total, r, self.size)]) for r in range(self.size)]
+        )
 
     def gather_with_gradient(self, local: Tensor, total: int) -> Tensor:
         """:meth:`gather`; every process must then compute the same loss, for its gradient stays at home.
@@ -97,12 +93,7 @@ class Workers:
         """[c, …] → [C, …] where the processes bring different numbers."""
         if self.size == 1:
             return local
-        counts = self.gather(torch.tensor([len(local)]), self.size).tolist()
-        padded = local.new_zeros(max(counts), *local.shape[1:])
-        padded[: len(local)] = local
-        everyone = [torch.empty_like(padded) for _ in counts]
-        self._talk(dist.all_gather, everyone, padded)
-        return torch.cat([got[:count] for got, count in zip(everyone, counts, strict=True)])
+        return self._collected(local, self.gather(torch.tensor([len(local)]), self.size).tolist())
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over the processes, in one message."""
@@ -150,6 +141,14 @@ class Workers:
         if said[1] is not None:
             raise SelfcureError(said[1])
         return said[0]
+
+    def _collected(self, local: Tensor, counts: list[int]) -> Tensor:
+        """What every process brings, ``counts`` [W] rows of it, one after the other."""
+        padded = local.new_zeros(max(counts), *local.shape[1:])
+        padded[: len(local)] = local
+        everyone = [torch.empty_like(padded) for _ in counts]
+        self._talk(dist.all_gather, everyone, padded)
+        return torch.cat([got[:count] for got, count in zip(everyone, counts, strict=True)])
 
     def _talk(self, call: Callable[..., Any], *arguments: Any) -> None:
         try:
