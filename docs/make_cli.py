@@ -18,6 +18,7 @@ COMMANDS = (
     "data join",
     "data synth",
     "labels export",
+    "benchmark",
 )
 
 

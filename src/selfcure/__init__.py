@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfcure.benchmark.api import run_benchmark as run_benchmark
     from selfcure.data.folder import Dataset as Dataset
     from selfcure.data.importing import import_dataset as import_dataset
     from selfcure.data.join import join as join
@@ -30,6 +31,7 @@ _HOMES = {
     "import_dataset": "selfcure.data.importing",
     "join": "selfcure.data.join",
     "label_table": "selfcure.labels",
+    "run_benchmark": "selfcure.benchmark.api",
     "run_demo": "selfcure.demo",
     "sample": "selfcure.data.sample",
     "split": "selfcure.data.split",

@@ -13,6 +13,7 @@ from PIL import Image
 from selfcure.cli import run
 
 TINY = "--backbone compact --size 16 --epochs 2 --set batch_size=40"
+BENCH = "--set backbone=compact --set image_size_px=16 --set num_epochs=2 --set batch_size=40"
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,13 @@ class Result:
 
 @pytest.fixture
 def command(capsys, monkeypatch, place) -> Callable[[str], Result]:
-    """Runs a command line in the folder ``place``; ``$TINY`` in it are options of a training that takes a second."""
+    """Runs a command line in the folder ``place``; ``$TINY`` in it are options of a training that takes a second,
+    ``$BENCH`` those of a benchmark of such trainings."""
     monkeypatch.chdir(place)
 
     def call(line: str) -> Result:
         capsys.readouterr()
-        code = run(shlex.split(line.replace("$TINY", TINY)))
+        code = run(shlex.split(line.replace("$TINY", TINY).replace("$BENCH", BENCH)))
         captured = capsys.readouterr()
         return Result(code, captured.out, captured.err)
 

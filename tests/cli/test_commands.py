@@ -40,6 +40,9 @@ JSON_COMMANDS = {
     "train data --out new $TINY --json": {"run": "new", "epoch": 2},
     "evaluate run data --json": {"split": "validation", "method": "scn"},
     "labels export run --out labels.csv --json": {"out": "labels.csv", "num_samples": 120},
+    "benchmark noise --data data --out new --methods plain --rates 30 --seeds 1 $BENCH --json": {
+        "suite": "noise"
+    },
 }
 
 
@@ -68,7 +71,7 @@ def test_json_of_numbers_that_are_not_finite(capsys):
 
 
 def commands() -> dict[tuple[str, ...], object]:
-    found = {(name,): app[name].default_command for name in ("demo", "train", "evaluate")}
+    found = {(name,): app[name].default_command for name in ("demo", "train", "evaluate", "benchmark")}
     for group in (data_app, labels_app):
         names = [name for name in group if not name.startswith("-")]
         found |= {(group.name[0], name): group[name].default_command for name in names}
@@ -87,6 +90,7 @@ TWINS = {
     ("data", "join"): "join",
     ("data", "synth"): "write_synthetic",
     ("labels", "export"): "export_labels",
+    ("benchmark",): "run_benchmark",
 }
 
 
@@ -120,6 +124,8 @@ def test_every_option_is_documented(chain, capsys):
 
 def test_help_names_what_can_be_chosen(capsys):
     from selfcure.backbones.registry import BACKBONES
+    from selfcure.benchmark.api import BUDGETS
+    from selfcure.benchmark.suites import SUITES
     from selfcure.data.folder import SPLITS
     from selfcure.data.noise import KINDS
     from selfcure.data.readers import READERS
@@ -131,6 +137,7 @@ def test_help_names_what_can_be_chosen(capsys):
         "evaluate": SPLITS,
         "data import": READERS,
         "data noise": KINDS,
+        "benchmark": [*SUITES, *BUDGETS, *RECIPES],
     }.items():
         run([*line.split(), "--help"])
         text = capsys.readouterr().out

@@ -44,3 +44,14 @@ def test_core_needs_torch_only():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_without_weighting_the_importance_learns_from_the_rank_loss_alone():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(10, 3), torch.arange(10) % 3
+    importance = torch.rand(10, requires_grad=True)
+    loss = SelfCureLoss(weight_logits=False, rank_weight=0.0)(logits, importance, labels)
+    assert loss.total.item() == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item())
+    assert torch.autograd.grad(loss.total, importance)[0].abs().max() == 0
+    ranked = SelfCureLoss(weight_logits=False, rank_margin=0.9)(logits, importance, labels)
+    assert torch.autograd.grad(ranked.total, importance)[0].abs().max() > 0

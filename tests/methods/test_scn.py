@@ -88,6 +88,7 @@ def test_paper_recipe_is_the_papers_column():
     config = resolve("scn", "paper")
     assert dataclasses.asdict(config.settings) == {
         "high_ratio": 0.7,
+        "weight_logits": True,
         "rank_margin": 0.15,
         "learn_rank_margin": False,
         "rank_weight": 0.5,
@@ -110,6 +111,7 @@ def test_reference_recipe_is_the_public_codes_column():
     config = resolve("scn", "reference")
     assert dataclasses.asdict(config.settings) == {
         "high_ratio": 0.7,
+        "weight_logits": True,
         "rank_margin": 0.15,
         "learn_rank_margin": False,
         "rank_weight": None,

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from cyclopts import App
 
 from selfcure.cli import data, labels, train
+from selfcure.cli.benchmark import benchmark
 from selfcure.cli.demo import demo
 from selfcure.cli.mistakes import INTERRUPTED, MISTAKE, PIPE_CLOSED, explain
 from selfcure.cli.output import console, errors, one_line
@@ -34,6 +35,7 @@ app.command(data.app)
 app.command(train.train, sort_key=2, help_epilogue="")
 app.command(train.evaluate, sort_key=3, help_epilogue="")
 app.command(labels.app)
+app.command(benchmark, sort_key=5, help_epilogue="")
 
 
 def main(arguments: list[str] | None = None) -> None:

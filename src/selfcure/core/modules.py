@@ -87,6 +87,7 @@ class SelfCureLoss(nn.Module):
     Args:
         rank_weight: γ; ``None`` for the public code's plain sum.
         rank_margin, high_ratio, learn_margin: as in :class:`RankRegularization`.
+        weight_logits: without it the cross-entropy is that of the logits as they are (for ablations).
 
     >>> loss = SelfCureLoss()(torch.zeros(4, 2), torch.full((4,), 0.5), torch.tensor([0, 1, 0, 1]))
     >>> [round(term.item(), 4) for term in loss]  # 0.5 · 0.15 + 0.5 · log 2
@@ -100,13 +101,15 @@ class SelfCureLoss(nn.Module):
         rank_margin: float = 0.15,
         high_ratio: float = 0.7,
         learn_margin: bool = False,
+        weight_logits: bool = True,
     ):
         super().__init__()
-        self.rank_weight = rank_weight
+        self.rank_weight, self.weight_logits = rank_weight, weight_logits
         self.rank = RankRegularization(rank_margin, high_ratio, learn_margin=learn_margin)
 
     def forward(self, logits: Tensor, importance: Tensor, labels: Tensor) -> SelfCureLossOutput:
-        weighted_ce = logit_weighted_cross_entropy(logits, importance, labels).mean()
+        weights = importance if self.weight_logits else torch.ones_like(importance)
+        weighted_ce = logit_weighted_cross_entropy(logits, weights, labels).mean()
         rank = self.rank(importance)
         return SelfCureLossOutput(
             self_cure_loss(weighted_ce, rank, rank_weight=self.rank_weight), weighted_ce, rank

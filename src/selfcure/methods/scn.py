@@ -34,6 +34,8 @@ class ScnConfig:
     """Learn δ1 from that start."""
     rank_weight: float | None = 0.5
     """γ, share of the rank loss in the total; none: the plain sum of both."""
+    weight_logits: bool = True
+    """Weight the logits by the importance (WCE); without it the importance is learned from the rank loss alone."""
     relabel: bool = True
     """Relabel at all."""
     relabel_epoch: int = 10
@@ -71,6 +73,7 @@ class ScnNet(nn.Module):
             rank_margin=config.rank_margin,
             high_ratio=config.high_ratio,
             learn_margin=config.learn_rank_margin,
+            weight_logits=config.weight_logits,
         )
 
     def forward(self, images: Tensor) -> Outputs:
