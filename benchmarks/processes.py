@@ -35,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         write_synthetic(data, arguments.num, num_validation=0, size_px=48)
-        for size, batch in ((48, 128), (48, 512)):
+        for size, batch in ((48, 1024), (48, 128)):
             rates: dict[int, list[float]] = {1: [], arguments.processes: []}
             for pair in range(arguments.pairs):
                 for count in sorted(rates, reverse=bool(pair % 2)):

@@ -83,7 +83,8 @@ def _train(
 ) -> RunFolder:
     """Train into a new folder at a path, or go on in one that there is."""
     device = pick_device(config.train.device)
-    torch.set_num_threads(config.train.num_threads or max(1, torch.get_num_threads() // workers.num_local))
+    if config.train.num_threads:
+        torch.set_num_threads(config.train.num_threads)
     trained = build_method(config, len(dataset.class_names))
     check_image_size(trained.backbone, config.train.image_size_px)
     if config.train.activation_checkpointing:

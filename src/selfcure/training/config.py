@@ -66,7 +66,7 @@ class TrainConfig:
     max_cache_gb: float | None = None
     """Memory for decoded images; none: half of what is free. Images that do not fit are decoded batch by batch."""
     num_threads: int = 0
-    """CPU threads of each process; 0: torch's default, shared among the processes. Another number may change the last
+    """CPU threads of each process; 0: torch's default, which --processes shares out. Another number may change the last
     bits."""
     save_every_min: float = 10.0
     """Checkpoint at least this often inside long epochs; every epoch ends with one."""

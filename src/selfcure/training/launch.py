@@ -33,6 +33,8 @@ def launch(command: Sequence[str], num_processes: int) -> int:
     """
     if num_processes < 1:
         raise SelfcureError(f"--processes must be at least 1, not {num_processes}")
+    # Cores are shared from the start: teams of threads made too large and cut later go on costing.
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // num_processes))
     with tempfile.TemporaryDirectory(prefix="selfcure-") as folder:
         processes: list[subprocess.Popen[bytes]] = []
 
@@ -46,6 +48,7 @@ def launch(command: Sequence[str], num_processes: int) -> int:
             for rank in range(num_processes):
                 environment = {
                     **os.environ,
+                    "OMP_NUM_THREADS": threads,
                     "RANK": str(rank),
                     "LOCAL_RANK": str(rank),
                     "WORLD_SIZE": str(num_processes),

@@ -105,13 +105,14 @@ class Workers:
         trained = [p for p, somewhere in zip(trained, has.tolist(), strict=True) if somewhere]
         if not trained:
             return
-        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in trained])
+        gradients = [_dense(torch.zeros_like(p) if p.grad is None else p.grad) for p in trained]
+        # As they lie: flatten() would turn channels-last filters round, which costs as much as the message.
+        flat = torch.cat([gradient.as_strided((gradient.numel(),), (1,)) for gradient in gradients])
         self._talk(dist.all_reduce, flat)
         flat /= self.size
-        for parameter, mean in zip(trained, flat.split([p.numel() for p in trained]), strict=True):
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-            parameter.grad.copy_(mean.view_as(parameter))
+        sizes = [gradient.numel() for gradient in gradients]
+        for parameter, gradient, mean in zip(trained, gradients, flat.split(sizes), strict=True):
+            parameter.grad = mean.as_strided(gradient.shape, gradient.stride())  # no copy
 
     def share_buffers(self, module: nn.Module) -> None:
         """Everybody takes the first process's running statistics, as DistributedDataParallel does."""
@@ -189,6 +190,16 @@ def leads() -> bool:
 
 def _environment(name: str, default: int) -> int:
     return int(os.environ.get(name, default))
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    """Without gaps, so that its memory is a vector; autograd lays a gradient out as its parameter, alike everywhere."""
+    in_order = (
+        (torch.contiguous_format, torch.channels_last) if gradient.dim() == 4 else (torch.contiguous_format,)
+    )
+    return (
+        gradient if any(gradient.is_contiguous(memory_format=f) for f in in_order) else gradient.contiguous()
+    )
 
 
 class _Gather(torch.autograd.Function):
