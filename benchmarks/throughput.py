@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--workers", type=int, default=4, help="of the public code's way of loading")
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--size", type=int, help="only the rows of this size in pixels")
     arguments = parser.parse_args()
     print(
         f"{arguments.backbone}, {torch.get_num_threads()} threads, torch {torch.__version__}, float32, channels-last"
@@ -50,7 +52,9 @@ def main() -> None:
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
-        for size_px, batch, num in ((48, 128, 512), (224, 32, 64)):
+        for size_px, batch, num in ((48, 128, 512), (224, 32, 128)):
+            if arguments.size not in (None, size_px):
+                continue
             data = write_synthetic(
                 Path(folder) / f"data-{size_px}", num, num_validation=0, size_px=min(size_px, 128)
             )
@@ -77,7 +81,10 @@ def main() -> None:
                 ("seconds, SCN epoch ÷ plain epoch", scn, plain),
                 ("seconds, decoded batch by batch ÷ decoded once", epoch_of(disk), plain),
                 ("images/s, plain epoch ÷ public loading", public, plain),
+                ("images/s, loading alone, one thread ÷ public's, one worker", *loading_alone(disk)),
             ):
+                if arguments.only not in name:
+                    continue
                 ratios, rate = compare(first, second, num, arguments.pairs)
                 print(
                     f"| {name} | {size_px} px | {batch} | {num} | {statistics.median(ratios):.3f} | {min(ratios):.3f} | "
@@ -166,6 +173,28 @@ def public_epoch(engine: Engine, *, num_workers: int) -> Callable[[], None]:
             bare_step(engine, images.to(engine.device, non_blocking=True), targets.to(engine.device))
 
     return run
+
+
+def loading_alone(engine: Engine) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Decoding, resizing, augmenting and normalising without a network, no image kept: the public code's and the engine's."""
+    config = engine.config
+    public = loader(engine.split, config.image_size_px, batch_size=config.batch_size, num_workers=0)
+    rows = torch.arange(len(engine.split)).split(config.batch_size)
+
+    def run_public() -> None:
+        for _ in public:
+            pass
+
+    def run() -> None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        for part in rows:
+            AUGMENTATIONS["reference"](
+                engine.images.batch(part), Draws(0, len(part)), config.mean, config.std
+            )
+        torch.set_num_threads(threads)
+
+    return run_public, run
 
 
 def bare_step(engine: Engine, images: torch.Tensor, targets: torch.Tensor) -> None:
