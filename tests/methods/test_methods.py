@@ -143,7 +143,7 @@ def test_a_method_without_state_refuses_some():
 
 
 # Adam's rate for small batches; the paper's SGD rate comes with TINY.
-SHORT = {"paper": {}, "reference": {"learning_rate": 0.003}}
+SHORT = {"paper": {}, "reference": {"learning_rate": 0.003}, "modern": {"learning_rate": 0.003}}
 # EAC starts from a face network; fresh weights need more than these 24 steps to look at anything under its λ of 5.
 GENTLER = {"eac": {"attention_weight": 1.0}}
 

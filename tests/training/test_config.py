@@ -65,10 +65,18 @@ def test_overridden_schedules_are_not_scaled():
 
 def test_learning_rate_by_epoch():
     config = resolve("plain", "paper", num_epochs=8).train
-    rates = [learning_rate(config, epoch) for epoch in range(1, 9)]
+    rates = [learning_rate(config, passed) for passed in range(8)]
     assert rates == pytest.approx([0.1] * 3 + [0.01] * 3 + [0.001] * 2)
-    decayed = [learning_rate(resolve("plain", "reference").train, epoch) for epoch in (1, 2, 3)]
+    decayed = [learning_rate(resolve("plain", "reference").train, passed) for passed in (0.5, 1, 2.9)]
     assert decayed == pytest.approx([1e-3, 9e-4, 8.1e-4])
+
+
+def test_cosine_rises_then_falls_from_batch_to_batch():
+    config = resolve("plain", "modern", num_epochs=5).train
+    rates = [learning_rate(config, passed) for passed in (0, 0.5, 1, 2, 3, 5)]
+    assert rates == pytest.approx([0, 1e-3, 2e-3, 1e-3 * (1 + 0.5**0.5), 1e-3, 0])
+    short = resolve("plain", "modern", num_epochs=1).train  # no more than half of a training is warm-up
+    assert learning_rate(short, 0.5) == pytest.approx(2e-3)
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,17 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert metrics[0] == metrics[1]
 
 
-@pytest.fixture(scope="module", params=["scn", "plain"])
+VARIANTS = {
+    "scn": {"method": "scn", "relabel_epoch": 2},
+    "plain": {"method": "plain"},
+    "cosine": {"method": "plain", "lr_schedule": "cosine", "warmup_epochs": 0.5},
+}
+
+
+@pytest.fixture(scope="module", params=sorted(VARIANTS))
 def whole(request, stripes_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp(f"whole-{request.param}") / "run"
-    relabel = {"relabel_epoch": 2} if request.param == "scn" else {}
-    settings = {**TINY, "method": request.param, **relabel}
+    settings = {**TINY, **VARIANTS[request.param]}
     selfcure.train(stripes_folder, out=out, **settings)
     return out, settings
 

@@ -80,7 +80,7 @@ def run_benchmark(
         data: dataset folders; each gives tables of its own, but for the suites that put them together.
         out: the benchmark's folder, which is made.
         methods: keys of METHODS, each perhaps with a recipe, as ``scn:reference``; by default the suite's.
-        recipe: of the methods that name none: ``paper`` (default) or ``reference``.
+        recipe: of the methods that name none: ``paper`` (default), ``reference`` or ``modern``.
         seeds: each cell is trained with the seeds 0 … ``seeds`` - 1, which draw the flips too.
         budget: a key of :data:`BUDGETS`.
         rates: shares of labels to flip, in [0, 1); by default the suite's.

@@ -57,7 +57,7 @@ def benchmark(
     methods
         Rows, separated by commas, perhaps with a recipe: plain,scn,scn:reference. By default the suite's.
     recipe
-        Of the methods that name none: paper (default) or reference.
+        Of the methods that name none: paper (default), reference or modern.
     seeds
         Trainings of each kind, with the seeds 0, 1, 2 …, which draw the flipped labels too.
     budget

@@ -80,6 +80,13 @@ class Method(ABC):
         """
         return None
 
+    def schedule(self, passed: float) -> float:
+        """Where the learning rate's schedule stands when ``passed`` epochs of all are done.
+
+        For methods that train more than once in a run: each training may have a whole schedule.
+        """
+        return passed
+
     def state_dict(self) -> dict[str, Tensor]:
         """What the method keeps between steps beyond ``module``; saved in every checkpoint."""
         return {}

@@ -20,10 +20,9 @@ agrees. Equal remainders and margins go to the lower class or sample here, in no
 class would be left, one is left, taken from the largest entry, where cleanlab takes from all alike. Four folds: recalled
 from the paper's CIFAR-10 experiment.
 
-Deviations, for one run with one learning-rate schedule: the paper trains the folds to the end and then retrains from
-scratch. Here the schedule does not start again, so by default the first fold's network goes on with the samples that were
-kept, from the end of the high learning rate (15 of 40 epochs), before it has memorised much; ``from_scratch`` gives the
-second part to a fresh network instead. Out-of-fold probabilities come from the augmented training view, and the held-out
+Deviations, for one run: the paper trains the folds to the end and then retrains from scratch. Here the first fold's network
+goes on with the samples that were kept, by default from the end of the high learning rate (15 of 40 epochs), before it has
+memorised much. ``restart`` begins the schedule again instead, and ``from_scratch`` gives the second part to a fresh network. Out-of-fold probabilities come from the augmented training view, and the held-out
 images take part in batch norm's statistics (their labels take no part in anything). Folds are even within each class, by a
 fixed permutation. A sample never drawn in the pooled epochs is kept, uncounted. Each network learns from its own mean loss,
 so the losses are added.
@@ -55,7 +54,9 @@ class ConfidentLearningConfig:
     pool_share: float = 0.5
     """Share of the first part, at its end, whose out-of-fold probabilities are pooled; at least one epoch."""
     from_scratch: bool = False
-    """Second part with a fresh network, as the paper does, instead of the first fold's; the learning rate goes on falling."""
+    """Second part with a fresh network, as the paper does, instead of the first fold's."""
+    restart: bool = False
+    """Give each part a whole learning-rate schedule, as the paper does, instead of one for both."""
     bias: bool = False
     """Give the classifiers a bias; as in SCN's recipe of the same name."""
 
@@ -170,12 +171,17 @@ class ConfidentLearning(Method):
     """
 
     Config = ConfidentLearningConfig
-    recipes: ClassVar = {"paper": ConfidentLearningConfig(), "reference": ConfidentLearningConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": ConfidentLearningConfig(),
+        "reference": ConfidentLearningConfig(bias=True),
+        "modern": ConfidentLearningConfig(restart=True, bias=True),
+    }
 
     labels: Tensor
     """[N] int64."""
     folds: Tensor
     """[N] int64, the fold that a sample is in: the network that does not learn from it."""
+    num_epochs: int
     num_fold_epochs: int
     """Epochs of the first part."""
     prob_sums: Tensor
@@ -210,9 +216,16 @@ class ConfidentLearning(Method):
         self.labels = training_set.original_labels.cpu()
         self.folds = split_into_folds(self.labels, self.config.num_folds)
         wanted = max(1, round(self.config.fold_share * training_set.num_epochs))
-        self.num_fold_epochs = min(wanted, training_set.num_epochs - 1)
+        self.num_epochs = training_set.num_epochs
+        self.num_fold_epochs = min(wanted, self.num_epochs - 1)
         self.prob_sums = torch.zeros(len(training_set), training_set.num_classes)
         self.prob_counts = torch.zeros(len(training_set))
+
+    def schedule(self, passed: float) -> float:
+        if not self.config.restart:
+            return passed
+        first, total = self.num_fold_epochs, self.num_epochs
+        return passed * total / first if passed < first else (passed - first) * total / (total - first)
 
     def begin_epoch(self, epoch: int, outputs: Callable[[], Outputs]) -> Tensor | None:
         if epoch <= self.num_fold_epochs:

@@ -96,7 +96,11 @@ class Coteaching(Method):
     """
 
     Config = CoteachingConfig
-    recipes: ClassVar = {"paper": CoteachingConfig(), "reference": CoteachingConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": CoteachingConfig(),
+        "reference": CoteachingConfig(bias=True),
+        "modern": CoteachingConfig(bias=True),
+    }
 
     num_epochs: int
 

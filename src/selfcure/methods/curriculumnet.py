@@ -95,7 +95,11 @@ class CurriculumNet(Method):
     """
 
     Config = CurriculumNetConfig
-    recipes: ClassVar = {"paper": CurriculumNetConfig(), "reference": CurriculumNetConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": CurriculumNetConfig(),
+        "reference": CurriculumNetConfig(bias=True),
+        "modern": CurriculumNetConfig(bias=True),
+    }
 
     def __init__(
         self, config: CurriculumNetConfig, *, backbone: nn.Module, num_features: int, num_classes: int

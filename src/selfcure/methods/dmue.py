@@ -220,7 +220,11 @@ class Dmue(Method):
     """
 
     Config = DmueConfig
-    recipes: ClassVar = {"paper": DmueConfig(), "reference": DmueConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": DmueConfig(),
+        "reference": DmueConfig(bias=True),
+        "modern": DmueConfig(bias=True),
+    }
 
     num_epochs: int
 

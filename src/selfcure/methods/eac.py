@@ -83,7 +83,11 @@ class Eac(Method):
     """
 
     Config = EacConfig
-    recipes: ClassVar = {"paper": EacConfig(), "reference": EacConfig(erase_probability=0.0, bias=True)}
+    recipes: ClassVar = {
+        "paper": EacConfig(),
+        "reference": EacConfig(erase_probability=0.0, bias=True),
+        "modern": EacConfig(bias=True),
+    }
 
     def __init__(self, config: EacConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
         self.config, self.backbone = config, backbone

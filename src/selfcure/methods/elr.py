@@ -76,7 +76,11 @@ class Elr(Method):
     """
 
     Config = ElrConfig
-    recipes: ClassVar = {"paper": ElrConfig(), "reference": ElrConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": ElrConfig(),
+        "reference": ElrConfig(bias=True),
+        "modern": ElrConfig(bias=True),
+    }
 
     targets: Tensor
     """[N, K] t, zero until a sample is first seen."""

@@ -65,7 +65,11 @@ class Gce(Method):
     """Generalized cross-entropy on the given labels; changes none of them."""
 
     Config = GceConfig
-    recipes: ClassVar = {"paper": GceConfig(), "reference": GceConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": GceConfig(),
+        "reference": GceConfig(bias=True),
+        "modern": GceConfig(bias=True),
+    }
 
     def __init__(self, config: GceConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
         self.config, self.backbone = config, backbone

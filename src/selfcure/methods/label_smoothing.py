@@ -42,7 +42,11 @@ class LabelSmoothing(Method):
     """Cross-entropy on given labels mixed with the uniform distribution; changes none of them."""
 
     Config = LabelSmoothingConfig
-    recipes: ClassVar = {"paper": LabelSmoothingConfig(), "reference": LabelSmoothingConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": LabelSmoothingConfig(),
+        "reference": LabelSmoothingConfig(bias=True),
+        "modern": LabelSmoothingConfig(bias=True),
+    }
 
     def __init__(
         self, config: LabelSmoothingConfig, *, backbone: nn.Module, num_features: int, num_classes: int

@@ -92,7 +92,11 @@ class MetaCleaner(Method):
     """
 
     Config = MetaCleanerConfig
-    recipes: ClassVar = {"paper": MetaCleanerConfig(), "reference": MetaCleanerConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": MetaCleanerConfig(),
+        "reference": MetaCleanerConfig(bias=True),
+        "modern": MetaCleanerConfig(bias=True),
+    }
 
     def __init__(
         self, config: MetaCleanerConfig, *, backbone: nn.Module, num_features: int, num_classes: int

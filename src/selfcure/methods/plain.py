@@ -34,7 +34,11 @@ class Plain(Method):
     """Cross-entropy on the given labels; changes none of them."""
 
     Config = PlainConfig
-    recipes: ClassVar = {"paper": PlainConfig(bias=False), "reference": PlainConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": PlainConfig(),
+        "reference": PlainConfig(bias=True),
+        "modern": PlainConfig(bias=True),
+    }
 
     def __init__(self, config: PlainConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
         self.backbone = backbone

@@ -90,7 +90,11 @@ class Rul(Method):
     """
 
     Config = RulConfig
-    recipes: ClassVar = {"paper": RulConfig(), "reference": RulConfig(bias=True)}
+    recipes: ClassVar = {
+        "paper": RulConfig(),
+        "reference": RulConfig(bias=True),
+        "modern": RulConfig(bias=True),
+    }
 
     def __init__(self, config: RulConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
         self.config, self.backbone = config, backbone

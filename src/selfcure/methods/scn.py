@@ -87,6 +87,7 @@ class Scn(Method):
     Config = ScnConfig
     recipes: ClassVar = {
         "paper": ScnConfig(),
+        "modern": ScnConfig(bias=True),
         "reference": ScnConfig(
             rank_weight=None,
             relabel_scope="all",

@@ -48,7 +48,7 @@ def train(
         data: dataset folder.
         out: run folder to make, or with ``resume`` to go on with.
         method: name in METHODS, ``"scn"`` by default.
-        recipe: ``"paper"`` (default) or ``"reference"``.
+        recipe: ``"paper"`` (default), ``"reference"`` or ``"modern"``.
         resume: go on where the run folder stands. Settings come from there; those given again must agree.
         overrides: any field of :class:`~selfcure.training.config.TrainConfig` or of the method's settings.
 

@@ -40,10 +40,14 @@ class TrainConfig:
     """Of the first epoch. Not scaled with the batch size."""
     weight_decay: float = 1e-4
     """L2, on all parameters."""
+    lr_schedule: Literal["step", "cosine"] = "step"
+    """step: ``lr_milestones`` and ``lr_decay``. cosine: from batch to batch down to 0 at the last."""
+    warmup_epochs: float = 0.0
+    """With cosine: epochs in which the learning rate rises in a straight line first."""
     lr_milestones: tuple[int, ...] = (15, 30)
-    """Epochs after which the learning rate is divided by 10."""
+    """With step: epochs after which the learning rate is divided by 10."""
     lr_decay: float = 1.0
-    """Factor on the learning rate after every epoch."""
+    """With step: factor on the learning rate after every epoch."""
     augmentation: str = "flip-shift"
     """Name of the augmentation of training images."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -95,6 +99,18 @@ RECIPES: dict[str, Recipe] = {
             "lr_milestones": (),
             "lr_decay": 0.9,
             "augmentation": "reference",
+        },
+    ),
+    # Ours, for training from scratch in few epochs; chosen with plain training on FERPlus (docs/decisions.md).
+    "modern": Recipe(
+        40,
+        {
+            "batch_size": 128,
+            "optimizer": "adam",
+            "learning_rate": 2e-3,
+            "lr_schedule": "cosine",
+            "warmup_epochs": 1.0,
+            "lr_milestones": (),
         },
     ),
 }
@@ -191,6 +207,7 @@ def _check(config: TrainConfig) -> None:
         "micro_batch_size": 0,
         "learning_rate": 0,
         "weight_decay": 0,
+        "warmup_epochs": 0,
         "num_threads": 0,
         "seed": 0,
     }

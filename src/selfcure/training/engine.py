@@ -118,14 +118,15 @@ class Engine:
     def train_epoch(self, stop: StopRequest) -> None:
         """The remaining batches of the current epoch; :meth:`fit` then closes it."""
         config = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.epoch)
         self._started, self._samples_before = time.perf_counter(), self.evidence.num_seen
         batches = self._batches()
+        num_batches = self.next_batch + len(batches)
         self.method.module.train()
         last_save = time.monotonic()
         mine = ((rows, rows[self.workers.part(len(rows))]) for rows in batches)
         for rows, images in load_batches(self.images, mine, self.device):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._learning_rate(self.next_batch / num_batches)
             self._step(rows, images)
             self.next_batch += 1
             if self.workers.any(stop.asked):
@@ -157,6 +158,10 @@ class Engine:
         self._pending = self.next_batch, step, copied
         if not copied:
             self._note_pending()
+
+    def _learning_rate(self, share: float) -> float:
+        """When ``share`` of the current epoch is done."""
+        return learning_rate(self.config, self.method.schedule(self.epoch - 1 + share))
 
     def _computed(self, batch: Batch) -> StepOutput:
         """The method's step on the whole batch, gradients included."""
@@ -237,7 +242,7 @@ class Engine:
         self.history.add(self.evidence.columns["original_prob"])
         record: dict[str, Any] = {
             "epoch": self.epoch,
-            "learning_rate": learning_rate(self.config, self.epoch),
+            "learning_rate": self._learning_rate(0.5),  # in the middle of the epoch
             "seconds": round(seconds, 3),
             "images_per_second": round((self.evidence.num_seen - self._samples_before) / seconds, 1),
             **self.evidence.means(),
@@ -318,14 +323,26 @@ class Engine:
         save_tensors(path, {"module": self.method.module.state_dict()}, {"epoch": self.epoch})
 
 
-def learning_rate(config: TrainConfig, epoch: int) -> float:
-    """Learning rate of ``epoch`` (1-based).
+def learning_rate(config: TrainConfig, passed: float) -> float:
+    """Learning rate when ``passed`` epochs are done, 0 … ``num_epochs``.
 
-    >>> [learning_rate(TrainConfig(), epoch) for epoch in (15, 16, 31)]
+    >>> [learning_rate(TrainConfig(), passed) for passed in (14, 15.5, 30)]
     [0.1, 0.010000000000000002, 0.0010000000000000002]
+    >>> cosine = TrainConfig(num_epochs=40, lr_schedule="cosine", warmup_epochs=1)
+    >>> [round(learning_rate(cosine, passed), 4) for passed in (0.5, 1, 20.5, 40)]
+    [0.05, 0.1, 0.05, 0.0]
     """
-    passed = sum(epoch > milestone for milestone in config.lr_milestones)
-    return config.learning_rate * 0.1**passed * config.lr_decay ** (epoch - 1)
+    if config.lr_schedule == "cosine":
+        warmup = min(config.warmup_epochs, config.num_epochs / 2)
+        if passed < warmup:
+            return config.learning_rate * passed / warmup
+        return (
+            config.learning_rate
+            * (1 + math.cos(math.pi * (passed - warmup) / (config.num_epochs - warmup)))
+            / 2
+        )
+    milestones = sum(passed >= milestone for milestone in config.lr_milestones)
+    return config.learning_rate * 0.1**milestones * config.lr_decay ** int(passed)
 
 
 def _optimizer(config: TrainConfig, method: Method) -> torch.optim.Optimizer:
