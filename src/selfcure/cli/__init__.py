@@ -12,6 +12,7 @@ from selfcure.cli.benchmark import benchmark
 from selfcure.cli.demo import demo
 from selfcure.cli.mistakes import INTERRUPTED, MISTAKE, PIPE_CLOSED, explain
 from selfcure.cli.output import console, errors, one_line
+from selfcure.cli.report import report
 
 app = App(
     name="selfcure",
@@ -36,6 +37,7 @@ app.command(train.train, sort_key=2, help_epilogue="")
 app.command(train.evaluate, sort_key=3, help_epilogue="")
 app.command(labels.app)
 app.command(benchmark, sort_key=5, help_epilogue="")
+app.command(report, sort_key=6, help_epilogue="")
 
 
 def main(arguments: list[str] | None = None) -> None:
