@@ -40,7 +40,7 @@ def logit_weighted_cross_entropy(logits: Tensor, importance: Tensor, labels: Ten
     Args:
         logits: [B, K] classifier output before weighting.
         importance: [B] in (0, 1).
-        labels: [B] int64 in 0 … K-1, the labels training uses now.
+        labels: [B] int64 in 0 … K-1, the labels training uses now; or [B, K] weights of classes.
 
     Returns:
         [B] losses, ≥ 0.

@@ -21,6 +21,13 @@ class Batch:
     """1-based."""
     part: slice = field(default_factory=lambda: slice(None))
     """Which of the batch's samples ``images`` are."""
+    soft_labels: Tensor | None = None
+    """[B, K] ``given_labels`` with the weights of several classes where people gave them; none where nobody did."""
+
+    @property
+    def targets(self) -> Tensor:
+        """What a cross-entropy learns from: ``soft_labels`` if there are some, else ``given_labels``."""
+        return self.given_labels if self.soft_labels is None else self.soft_labels
 
 
 @dataclass(frozen=True)

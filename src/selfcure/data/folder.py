@@ -32,6 +32,7 @@ from selfcure.errors import SelfcureError, check_choice
 SPLITS = ("train", "validation", "test")
 MANIFEST = "dataset.json"
 SKIPPED = "skipped.csv"
+SOFT_LABEL = "soft_label"
 ROW_GROUP = 1024
 UNKNOWN = -1
 """Stands for a null ``true_label`` in arrays."""
@@ -251,6 +252,42 @@ class Split:
         return self._label_column("true_label")
 
     @cached_property
+    def soft_labels(self) -> np.ndarray | None:
+        """[N, K] float32, the weights of classes that people settled on in an optional column ``soft_label``.
+
+        1 for the label alone where a row has none, or where its label is no longer the soft one's largest (noise, say, was
+        added since). ``None`` where no row has one.
+
+        Raises:
+            SelfcureError: weights that are not K shares of 1.
+        """
+        if SOFT_LABEL not in self.schema.names:
+            return None
+        column = self.column(SOFT_LABEL).combine_chunks()
+        rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        if not len(rows):
+            return None
+        num_classes = len(self.dataset.class_names)
+        lengths = pc.list_value_length(column.drop_null()).to_numpy()
+        weights = column.drop_null().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+        if (lengths != num_classes).any():
+            raise SelfcureError(
+                f"{self!r}: row {rows[lengths != num_classes][0]} has {SOFT_LABEL} of {lengths[lengths != num_classes][0]} "
+                f"weights; it must be {num_classes}, one a class"
+            )
+        weights = weights.reshape(-1, num_classes)
+        odd = ~((weights >= 0).all(axis=1) & (np.abs(weights.sum(axis=1) - 1) < 1e-3))
+        if odd.any():
+            raise SelfcureError(
+                f"{self!r}: row {rows[odd][0]} has {SOFT_LABEL} {weights[odd][0].tolist()}; weights must be at least 0 and "
+                f"sum to 1; {odd.sum()} such rows"
+            )
+        soft = np.eye(num_classes, dtype=np.float32)[self.labels]
+        holds = weights.argmax(axis=1) == self.labels[rows]
+        soft[rows[holds]] = weights[holds]
+        return soft
+
+    @cached_property
     def ids(self) -> np.ndarray:
         """[N] str, as objects: a NumPy text array takes as much for each as for the longest."""
         return self.column("id").to_numpy()
@@ -289,7 +326,7 @@ class Split:
         return self._read(name)
 
     def fingerprint(self) -> str:
-        """Hash of the ids and given labels in order: two splits that train alike have the same one."""
+        """Hash of the ids, given and soft labels in order: two splits that train alike have the same one."""
         digest = hashlib.sha256()
         chunks = (chunk for chunk in self.column("id").chunks if len(chunk))
         # All ids as one text would be there three times.
@@ -297,6 +334,8 @@ class Split:
             digest.update(b"\n" if number else b"")
             digest.update("\n".join(ids.to_pylist()).encode())
         digest.update(self.labels.astype("<i8").tobytes())
+        if self.soft_labels is not None:
+            digest.update(self.soft_labels.astype("<f4").tobytes())
         return digest.hexdigest()[:16]
 
     def _read(self, column: str) -> pa.ChunkedArray:

@@ -40,6 +40,9 @@ class Method(ABC):
     recipes: ClassVar[Mapping[str, Any]]
     """Recipe name → ``Config`` of that recipe at its own number of epochs."""
 
+    uses_soft_labels: ClassVar[bool] = False
+    """Learns from ``batch.targets``; other methods see only the largest class of a soft label."""
+
     module: nn.Module
     """All trained parameters; ``module(images)`` returns :data:`Outputs`."""
     backbone: nn.Module

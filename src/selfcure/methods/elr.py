@@ -76,6 +76,7 @@ class Elr(Method):
     """
 
     Config = ElrConfig
+    uses_soft_labels = True
     recipes: ClassVar = {
         "paper": ElrConfig(),
         "reference": ElrConfig(bias=True),
@@ -96,7 +97,7 @@ class Elr(Method):
         logits = forward(batch.images)["logits"]  # [B, K]
         probs = logits.softmax(dim=1).clamp(_EPS, 1 - _EPS)
         targets = self._updated(batch.ids, probs.detach())
-        cross_entropy = F.cross_entropy(logits, batch.given_labels, reduction="none").mean()
+        cross_entropy = F.cross_entropy(logits, batch.targets, reduction="none").mean()
         penalty = early_learning_penalty(probs, targets).mean()
         of_given = targets.gather(1, batch.given_labels[:, None]).squeeze(1)
         return StepOutput(

@@ -34,6 +34,7 @@ class Plain(Method):
     """Cross-entropy on the given labels; changes none of them."""
 
     Config = PlainConfig
+    uses_soft_labels = True
     recipes: ClassVar = {
         "paper": PlainConfig(),
         "reference": PlainConfig(bias=True),
@@ -46,5 +47,5 @@ class Plain(Method):
 
     def step(self, batch: Batch, forward: Forward) -> StepOutput:
         logits = forward(batch.images)["logits"]
-        losses = F.cross_entropy(logits, batch.given_labels, reduction="none")  # [B]
+        losses = F.cross_entropy(logits, batch.targets, reduction="none")  # [B]
         return StepOutput(loss=losses.mean(), logits=logits)

@@ -85,6 +85,7 @@ class Scn(Method):
     """Importance weighting, rank regularisation and relabelling."""
 
     Config = ScnConfig
+    uses_soft_labels = True
     recipes: ClassVar = {
         "paper": ScnConfig(),
         "modern": ScnConfig(bias=True),
@@ -104,7 +105,7 @@ class Scn(Method):
     def step(self, batch: Batch, forward: Forward) -> StepOutput:
         outputs = forward(batch.images)
         logits, importance = outputs["logits"], outputs["importance"]  # [B, K], [B]
-        total, weighted_ce, rank = self.module.loss(logits, importance, batch.given_labels)
+        total, weighted_ce, rank = self.module.loss(logits, importance, batch.targets)
         high = high_importance_mask(importance.detach(), self.config.high_ratio)
         terms = {"weighted_ce": weighted_ce, "rank": rank}
         if high.any() and not high.all():

@@ -331,6 +331,14 @@ def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Eng
             else ", no validation split"
         ),
     ]
+    if engine.soft_labels is not None:
+        num_soft = int((engine.soft_labels.max(dim=1).values < 1).sum())
+        how = (
+            ""
+            if engine.method.uses_soft_labels
+            else f", of which {config.method} uses the largest class only"
+        )
+        notes.append(f"{num_soft:,} soft labels{how}")
     if config.train.weights:
         notes.append(f"weights {config.train.weights}: {run.document['weights']}")
     part = -(-config.train.batch_size // engine.workers.size)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from selfcure import metrics
 from selfcure.core import Batch, LabelBook, RelabelDecisions, StepOutput, TrainingSet
@@ -72,6 +73,8 @@ class Engine:
         self.forward = self._forward()
         self.augment = AUGMENTATIONS[config.augmentation]
         self.book = LabelBook(torch.from_numpy(split.labels))
+        soft = split.soft_labels
+        self.soft_labels = None if soft is None else torch.from_numpy(soft).to(self.network.dtype)  # [N, K]
         self.evidence, self.history = EpochEvidence(len(split)), History(len(split))
         self.epoch, self.next_batch = 1, 0
         self._among: Tensor | None = None
@@ -145,6 +148,7 @@ class Engine:
             original_labels=self._to_device(self.book.original(rows)),
             epoch=self.epoch,
             part=self.workers.part(len(rows)),
+            soft_labels=self._soft(rows),
         )
         with torch_seed(derive_seed(self.config.seed, "step", self.epoch, self.next_batch)):
             self.optimizer.zero_grad(set_to_none=True)
@@ -172,6 +176,8 @@ class Engine:
         total = len(batch.ids)
         part = self.workers.part(total)
         own = {name: getattr(batch, name)[part] for name in ("ids", "given_labels", "original_labels")}
+        if batch.soft_labels is not None:
+            own["soft_labels"] = batch.soft_labels[part]
         output = self.method.step(replace(batch, part=slice(None), **own), self.forward)
         # Parts differ by one sample; after averaging each sample must weigh alike.
         self.forward.backward(output.loss * (len(own["ids"]) * self.workers.size / total))
@@ -231,6 +237,14 @@ class Engine:
         draws = Draws(seed, batch_size, self.workers.part(batch_size))
         floats = self.augment(images, draws, self.config.mean, self.config.std)
         return floats.to(self.network.dtype).contiguous(memory_format=self.network.layout)
+
+    def _soft(self, rows: Tensor) -> Tensor | None:
+        """Soft labels of a batch; a label that training changed is a class again."""
+        if self.soft_labels is None:
+            return None
+        soft, current = self.soft_labels[rows], self.book.current(rows)
+        classes = one_hot(current, soft.shape[1]).to(soft)
+        return self._to_device(torch.where((current == self.book.original(rows))[:, None], soft, classes))
 
     def _to_device(self, small: Tensor) -> Tensor:
         return small.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else small
