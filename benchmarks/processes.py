@@ -25,7 +25,9 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--num", type=int, default=3072, help="images an epoch; a batch or two would time its ends")
+    parser.add_argument(
+        "--num", type=int, default=3072, help="images an epoch; a batch or two would time its ends"
+    )
     arguments = parser.parse_args()
     print(
         f"resnet18, SCN, {os.cpu_count()} cores, {arguments.processes} processes, {arguments.num} images an epoch"

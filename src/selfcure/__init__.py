@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from selfcure.data.synthetic_folder import write_synthetic as write_synthetic
     from selfcure.demo import run_demo as run_demo
     from selfcure.errors import SelfcureError as SelfcureError
+    from selfcure.export.api import export_run as export_run
+    from selfcure.faces.pipeline import extract_faces as extract_faces
     from selfcure.labels import export_labels as export_labels
     from selfcure.labels import label_table as label_table
+    from selfcure.predict.predictor import Predictor as Predictor
+    from selfcure.report.api import write_report as write_report
+    from selfcure.review.desk import Desk as Desk
+    from selfcure.review.difference import diff_labels as diff_labels
+    from selfcure.review.export import export_reviewed as export_reviewed
     from selfcure.runs import RunFolder as RunFolder
     from selfcure.training.api import evaluate as evaluate
     from selfcure.training.api import train as train
@@ -23,11 +30,17 @@ if TYPE_CHECKING:
 # Heavy modules load at first use, so that `import selfcure` and the command line answer at once.
 _HOMES = {
     "Dataset": "selfcure.data.folder",
+    "Desk": "selfcure.review.desk",
+    "Predictor": "selfcure.predict.predictor",
     "RunFolder": "selfcure.runs",
     "SelfcureError": "selfcure.errors",
     "add_noise": "selfcure.data.noise",
+    "diff_labels": "selfcure.review.difference",
     "evaluate": "selfcure.training.api",
     "export_labels": "selfcure.labels",
+    "export_reviewed": "selfcure.review.export",
+    "export_run": "selfcure.export.api",
+    "extract_faces": "selfcure.faces.pipeline",
     "import_dataset": "selfcure.data.importing",
     "join": "selfcure.data.join",
     "label_table": "selfcure.labels",
@@ -36,6 +49,7 @@ _HOMES = {
     "sample": "selfcure.data.sample",
     "split": "selfcure.data.split",
     "train": "selfcure.training.api",
+    "write_report": "selfcure.report.api",
     "write_synthetic": "selfcure.data.synthetic_folder",
 }
 

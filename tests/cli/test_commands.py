@@ -43,6 +43,8 @@ JSON_COMMANDS = {
     "benchmark noise --data data --out new --methods plain --rates 30 --seeds 1 $BENCH --json": {
         "suite": "noise"
     },
+    "labels diff data data --json": {"a": "data", "b": "data"},
+    "report run --out report.html --json": {"kind": "runs"},
 }
 
 
@@ -62,7 +64,8 @@ def test_every_command_with_json_is_in_the_table():
         if "json" in inspect.signature(function).parameters
     }
     tested = {next(name for name in with_json if line.startswith(name + " ")) for line in JSON_COMMANDS}
-    assert with_json - tested == {"demo"}  # tested with a small one below
+    # Tested with a small one below, and where there are faces and finished networks.
+    assert with_json - tested == {"demo", "export", "faces", "predict"}
 
 
 def test_json_of_numbers_that_are_not_finite(capsys):
@@ -70,8 +73,21 @@ def test_json_of_numbers_that_are_not_finite(capsys):
     assert strict(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": {"d": None}, "e": "Ö"}
 
 
+TWINS_OF_ONE_WORD = {
+    "benchmark": "run_benchmark",
+    "demo": "run_demo",
+    "evaluate": "evaluate",
+    "export": "export_run",
+    "faces": "extract_faces",
+    "predict": "Predictor",
+    "report": "write_report",
+    "review": "Desk",
+    "train": "train",
+}
+
+
 def commands() -> dict[tuple[str, ...], object]:
-    found = {(name,): app[name].default_command for name in ("demo", "train", "evaluate", "benchmark")}
+    found = {(name,): app[name].default_command for name in TWINS_OF_ONE_WORD}
     for group in (data_app, labels_app):
         names = [name for name in group if not name.startswith("-")]
         found |= {(group.name[0], name): group[name].default_command for name in names}
@@ -79,9 +95,7 @@ def commands() -> dict[tuple[str, ...], object]:
 
 
 TWINS = {
-    ("demo",): "run_demo",
-    ("train",): "train",
-    ("evaluate",): "evaluate",
+    **{(name,): twin for name, twin in TWINS_OF_ONE_WORD.items()},
     ("data", "import"): "import_dataset",
     ("data", "info"): "Dataset",
     ("data", "noise"): "add_noise",
@@ -90,7 +104,7 @@ TWINS = {
     ("data", "join"): "join",
     ("data", "synth"): "write_synthetic",
     ("labels", "export"): "export_labels",
-    ("benchmark",): "run_benchmark",
+    ("labels", "diff"): "diff_labels",
 }
 
 

@@ -10,9 +10,13 @@ from cyclopts import App
 from selfcure.cli import data, labels, train
 from selfcure.cli.benchmark import benchmark
 from selfcure.cli.demo import demo
+from selfcure.cli.export import export
+from selfcure.cli.faces import faces
 from selfcure.cli.mistakes import INTERRUPTED, MISTAKE, PIPE_CLOSED, explain
 from selfcure.cli.output import console, errors, one_line
+from selfcure.cli.predict import predict
 from selfcure.cli.report import report
+from selfcure.cli.review import review
 
 app = App(
     name="selfcure",
@@ -36,8 +40,12 @@ app.command(data.app)
 app.command(train.train, sort_key=2, help_epilogue="")
 app.command(train.evaluate, sort_key=3, help_epilogue="")
 app.command(labels.app)
+app.command(predict, sort_key=4, help_epilogue="")
+app.command(export, sort_key=4, help_epilogue="")
+app.command(review, sort_key=4, help_epilogue="")
 app.command(benchmark, sort_key=5, help_epilogue="")
 app.command(report, sort_key=6, help_epilogue="")
+app.command(faces, sort_key=6, help_epilogue="")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -50,14 +50,15 @@ def train(
         How to train: plain, scn (default), curriculumnet, metacleaner, rul, eac, dmue, coteaching, elr, gce,
         label-smoothing, confident-learning.
     recipe
-        paper (default): as in the paper's text; reference: as in the authors' public code.
+        paper (default): as in the paper's text; reference: as in the authors' public code; modern: ours, for few epochs from
+        scratch.
     backbone
         The network: compact (small, for faces of about 48 pixels), ir50 or iresnet50 (face recognition's, for 112 or
         224 pixels), or any model of timm, such as resnet18 (default).
     weights
         Checkpoint file or run folder that the network starts from; fresh weights by default.
     epochs
-        Passes over the data; the recipe's schedule is scaled to it. Default: paper 40, reference 70.
+        Passes over the data; the recipe's schedule is scaled to it. Default: paper and modern 40, reference 70.
     size
         Side of the images that the network sees, in pixels. Default: 224.
     seed

@@ -1,0 +1,1 @@
+"""From photographs and videos to aligned faces: detection, alignment, and ``selfcure faces``."""
