@@ -25,6 +25,7 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--batch", type=int, choices=(1024, 128), help="only this row")
     parser.add_argument(
         "--num", type=int, default=3072, help="images an epoch; a batch or two would time its ends"
     )
@@ -38,6 +39,8 @@ def main() -> None:
         data = Path(folder) / "data"
         write_synthetic(data, arguments.num, num_validation=0, size_px=48)
         for size, batch in ((48, 1024), (48, 128)):
+            if arguments.batch not in (None, batch):
+                continue
             rates: dict[int, list[float]] = {1: [], arguments.processes: []}
             for pair in range(arguments.pairs):
                 for count in sorted(rates, reverse=bool(pair % 2)):
