@@ -69,6 +69,8 @@ def test_summary(here, capsys):
 def test_without_labels(here, capsys):
     assert run(shlex.split("faces photos --out out --size 32 --labels none")) == 0
     assert "no labels: to train on these faces" in capsys.readouterr().out
+    assert run(shlex.split("data info out")) == 0
+    assert re.search(r"without one +4\nall +4\n", capsys.readouterr().out)
     assert run(shlex.split("train out --out run")) == 2
     assert "column 'label' has nulls; every sample needs a given label" in capsys.readouterr().err
 

@@ -160,6 +160,7 @@ def test_missing_split_and_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [([0, 2], "row 1 has label 2, outside the 2 classes"), ([0, None], "column 'label' has nulls")],
+    ids=["outside", "missing"],
 )
 def test_labels_outside_the_classes(tmp_path: Path, labels: list, message: str) -> None:
     folder = write(tmp_path / "d").path
@@ -167,7 +168,7 @@ def test_labels_outside_the_classes(tmp_path: Path, labels: list, message: str) 
     table = pq.read_table(file)
     pq.write_table(table.set_column(2, "label", pa.array(labels, pa.int64())), file)
     with pytest.raises(SelfcureError, match=message):
-        Dataset(folder).split("train")
+        Dataset(folder).split("train").labels  # noqa: B018
 
 
 def test_unfinished_work_is_only_taken_up_with_the_same_plan(tmp_path: Path) -> None:

@@ -367,6 +367,8 @@ def _show(dataset: "Dataset", as_json: bool) -> None:
             counts.add_row(f"… {len(dataset.class_names) - 2 * _NUM_ENDS:,} more", *("…" for _ in splits))
         else:
             counts.add_row(one_line(name), *(f"{split['given'][name]:,}" for split in splits.values()))
+    if any(split["num_unlabelled"] for split in splits.values()):
+        counts.add_row("without one", *(f"{split['num_unlabelled']:,}" for split in splits.values()))
     counts.add_section()
     counts.add_row("all", *(f"{split['num_samples']:,}" for split in splits.values()))
     if any(split["noise_rate"] is not None for split in splits.values()):

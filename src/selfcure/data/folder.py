@@ -231,20 +231,30 @@ class Split:
         self.files = sorted(dataset.path.glob(f"{name}-*.parquet"))
         if not self.files:
             raise SelfcureError(f"{self!r}: its files {name}-*.parquet are missing; make the dataset again")
-        self.labels = self._label_column("label")  # [N] int64, as given
-        if len(self.labels) != dataset.splits[name]:
+        self.labels_if_given = self._label_column("label")
+        """[N] int64, :data:`UNKNOWN` where there is none, as in a folder of faces that nobody has labelled."""
+        if len(self.labels_if_given) != dataset.splits[name]:
             raise SelfcureError(
-                f"{self!r} has {len(self.labels)} rows where {MANIFEST} says {dataset.splits[name]}; files are missing "
+                f"{self!r} has {len(self.labels_if_given)} rows where {MANIFEST} says {dataset.splits[name]}; files are missing "
                 "or were added; make the dataset again"
             )
-        if (self.labels == UNKNOWN).any():
-            raise SelfcureError(f"{self!r}: column 'label' has nulls; every sample needs a given label")
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.labels_if_given)
 
     def __repr__(self) -> str:
         return f"split {self.name!r} of {self.dataset.path}"
+
+    @property
+    def labels(self) -> np.ndarray:
+        """[N] int64, as given.
+
+        Raises:
+            SelfcureError: a sample has none.
+        """
+        if (self.labels_if_given == UNKNOWN).any():
+            raise SelfcureError(f"{self!r}: column 'label' has nulls; every sample needs a given label")
+        return self.labels_if_given
 
     @cached_property
     def true_labels(self) -> np.ndarray:

@@ -21,7 +21,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         ``path``, ``layout``, ``source``, ``options``, ``parent``, ``noise``, ``class_names``, ``columns`` (beyond the
         core ones), ``num_samples``, ``num_bytes`` (on disk), ``num_skipped``, ``skipped`` (reason → number), and
         ``splits``: name → ``num_samples``, ``num_bytes``, ``num_shards``, ``given`` and ``true`` (class → number; None
-        where no truth is known), ``num_true``, ``noise_rate`` (share of label ≠ truth where known, else None),
+        where no truth is known), ``num_unlabelled``, ``num_true``, ``noise_rate`` (share of label ≠ truth where known, else None),
         ``image_size_px`` (ranges over a sample of images).
 
     Raises:
@@ -44,16 +44,17 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def _describe_split(split: Split, class_names: Sequence[str]) -> dict[str, Any]:
-    true = split.true_labels
-    known = true != UNKNOWN
+    given, true = split.labels_if_given, split.true_labels
+    known, labelled = true != UNKNOWN, given != UNKNOWN
     return {
         "num_samples": len(split),
         "num_bytes": sum(file.stat().st_size for file in split.files),
         "num_shards": len(split.files),
-        "given": _class_counts(split.labels, class_names),
+        "given": _class_counts(given[labelled], class_names),
+        "num_unlabelled": int((~labelled).sum()),
         "true": _class_counts(true[known], class_names) if known.any() else None,
         "num_true": int(known.sum()),
-        "noise_rate": noise_rate(split.labels, true),
+        "noise_rate": noise_rate(given[labelled], true[labelled]),
         "image_size_px": _image_sizes(split),
     }
 

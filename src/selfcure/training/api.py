@@ -131,7 +131,7 @@ def _train(
 
 def _check_possible(config: TrainConfig, dataset: Dataset, split: Split, workers: Workers) -> None:
     """What a configuration asks of this dataset and this machine (a run may be read on a smaller one)."""
-    if len(split) < 2 or len(dataset.class_names) < 2:
+    if len(split.labels) < 2 or len(dataset.class_names) < 2:
         raise SelfcureError(
             f"{dataset.path} has {len(split)} training samples and {len(dataset.class_names)} classes; "
             "training needs at least two of each"
