@@ -12,10 +12,11 @@ import numpy as np
 
 from selfcure.errors import SelfcureError, check_choice
 from selfcure.review.book import DECIDED, OPEN, SKIPPED, Book
-from selfcure.review.expected import ENOUGH, Curve, fit_curve
+from selfcure.review.expected import ENOUGH
 from selfcure.review.outputs import load_prepared
 from selfcure.review.pictures import Pictures
 from selfcure.review.queue import Query, Sorter, select
+from selfcure.review.reckoning import Reckoning
 from selfcure.review.samples import Samples, open_data, read_samples
 from selfcure.review.store import Entry, Store
 from selfcure.review.verdict import KINDS, REJECTED, Verdict
@@ -54,7 +55,7 @@ class Desk:
         self._sorter = Sorter(self.samples)
         self._lists: OrderedDict[str, tuple[Query, np.ndarray]] = OrderedDict()
         self._claims: dict[int, tuple[str, float]] = {}
-        self._fitted: tuple[int, dict[str, Curve]] = (-1, {})
+        self._reckoning = Reckoning(self.samples, self.book)
         self.lock = threading.RLock()
         self._label_changes: dict[int, list[tuple[int, int]]] | None = None
         self.refresh()
@@ -206,45 +207,13 @@ class Desk:
 
     def wrong_probability(self, row: int) -> float | None:
         """P(label wrong) of a sample by suspicion and all decisions so far, None where it cannot be told yet."""
-        split, _ = self.samples.split_of(row)
-        curve = self._curves().get(split)
-        return None if curve is None else float(curve.probability(self.samples.suspicion[[row]])[0])
-
-    def _curves(self) -> dict[str, Curve]:
-        """Split → curve from suspicion to P(label wrong), of splits where it can be told.
-
-        Each split has its own: training's suspicion is a mean over epochs, that of others the last word of a network
-        that has not seen them.
-        """
         with self.lock:
-            if self._fitted[0] != self.book.last_seq:
-                rows, wrong = self._found()
-                curves = {}
-                for name, size in self.samples.splits:
-                    first = self.samples.first_row(name)
-                    own = (rows >= first) & (rows < first + size)
-                    trusted = self.samples.calibrated and name == "train"
-                    if trusted or own.sum() >= ENOUGH:
-                        curves[name] = fit_curve(
-                            self.samples.suspicion[rows[own]], wrong[own], trusted=trusted
-                        )
-                self._fitted = (self.book.last_seq, curves)
-            return self._fitted[1]
+            return self._reckoning.probability(row)
 
-    def expected_wrong(self) -> dict[str, float] | None:
-        """How many labels of samples that nobody has decided are wrong: ``guess``, ``low`` and ``high`` (90 %) of
-        ``num_samples``; None where it cannot be told yet."""
+    def expected_wrong(self) -> dict[str, Any] | None:
+        """As :meth:`~selfcure.review.reckoning.Reckoning.expected_wrong`."""
         with self.lock:
-            curves = self._curves()
-            waiting = (self.book.state == OPEN) | (self.book.state == SKIPPED)
-            total = np.zeros(4)
-            for name, curve in curves.items():
-                first = self.samples.first_row(name)
-                here = slice(first, first + dict(self.samples.splits)[name])
-                suspicion = self.samples.suspicion[here][waiting[here]]
-                total += [*curve.expected(suspicion), (~np.isnan(suspicion)).sum()]
-            names = ("guess", "low", "high", "num_samples")
-            return dict(zip(names, total.tolist(), strict=True)) if curves else None
+            return self._reckoning.expected_wrong()
 
     def progress(self, reviewer: str) -> dict[str, Any]:
         """Counts by state, this reviewer's part and pace, and how many wrong labels are expected among the open."""
@@ -282,17 +251,6 @@ class Desk:
         """Raise :class:`NoSuchSample` unless there is a row of this number."""
         if not 0 <= row < len(self.samples):
             raise NoSuchSample(f"there is no sample {row}; they are numbered 0 to {len(self.samples) - 1}")
-
-    def _found(self) -> tuple[np.ndarray, np.ndarray]:
-        """[M] decided rows, and [M] whether their labels were found to be wrong."""
-        rows, wrong = [], []
-        for row in self.book.touched():
-            verdict = self.book.verdict(row)
-            # A rejected image says nothing of its label; an ambiguous one counts by what it is mostly.
-            if verdict is not None and not verdict.rejected:
-                rows.append(row)
-                wrong.append(verdict.label != self.samples.given[row])
-        return np.array(rows, np.int64), np.array(wrong, bool)
 
     def _is_due(self, row: int, query: Query, reviewer: str, now: float) -> bool:
         match query.state:

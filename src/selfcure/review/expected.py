@@ -1,91 +1,104 @@
-"""How many wrong labels are still there, reckoned from suspicion and corrected by what reviewers found."""
+"""How many wrong labels are still there, told from the decisions so far where suspicion is no probability."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 ENOUGH = 30
-"""Decisions from which on the number of wrong labels can be told of a score that is no probability."""
+"""Decisions from which on the number of wrong labels is told of a score that is no probability."""
 
-_TRUSTED, _LOOSE = (6.25, 6.25), (2.0, 0.05)
-"""Precision of the prior of slope and shift. A decision of P = 0.5 is worth 1/4: the first is 25 of them, while how many
-labels are wrong a score that is no probability does not know."""
-_MIN = 1e-4
-_DRAWS = 400
+_STRATA = 100
+"""The queue is looked at in so many equal parts."""
+_MOST_OF_ONE = 5
+"""Decisions that a part counts for at most. No curve fits exactly: were each of a thousand decisions at the top of the queue
+to count, the curve would be bent to fit the top, sure of itself, and wrong on all the rest."""
+_HEIGHTS = np.linspace(0.025, 1, 40)
+_FALL, _PLATEAU = (2.5, 0.5), (1.2, 0.4)
+"""Median of b and c of the curve, and the standard deviation of their logarithms, before any decision."""
+_STEPS = np.linspace(-2.5, 2.5, 11)
+
+
+def ranks(suspicion: np.ndarray) -> np.ndarray:
+    """[N] the share of samples that are more suspicious, in (0, 1), the same for equal ones; NaN where suspicion is.
+
+    >>> ranks(np.array([0.9, 0.1, 0.5, 0.5])).tolist()
+    [0.125, 0.875, 0.5, 0.5]
+    """
+    known = ~np.isnan(suspicion)
+    ordered = np.sort(-suspicion[known])
+    found = np.full(len(suspicion), np.nan)
+    if len(ordered):
+        left, right = (ordered.searchsorted(-suspicion[known], side) for side in ("left", "right"))
+        found[known] = (left + right) / (2 * len(ordered))
+    return found
 
 
 @dataclass(frozen=True)
-class Curve:
-    """P(label wrong) as a logistic curve over the log-odds of suspicion (Platt scaling), and how sure that is."""
+class Decay:
+    """P(label wrong) along the queue: a (1 − rank ** c) ** b, every curve with the weight that the decisions leave it."""
 
-    slope: float
-    shift: float
-    covariance: np.ndarray
-    """[2, 2] of slope and shift."""
+    weights: np.ndarray
+    """[C] of all curves, sum 1."""
 
-    def probability(self, suspicion: np.ndarray) -> np.ndarray:
-        """[N] P(label wrong), NaN where suspicion is."""
-        return _sigmoid(self.slope * _log_odds(suspicion) + self.shift)
+    def probability(self, rank: np.ndarray) -> np.ndarray:
+        """[n] P(label wrong) of samples at ``rank`` [n], NaN where that is."""
+        mean = self.weights @ _curves()  # [S]
+        return np.where(np.isnan(rank), np.nan, mean[_stratum(rank)])
 
-    def expected(self, suspicion: np.ndarray) -> tuple[float, float, float]:
-        """How many of the samples with ``suspicion`` [N] are wrong: the best guess, and a 90 % interval around it."""
-        x = _log_odds(suspicion[~np.isnan(suspicion)])
-        if not len(x):
-            return 0.0, 0.0, 0.0
-        heights, edges = np.histogram(x, 200)
-        draws = np.random.default_rng(0).multivariate_normal(
-            [self.slope, self.shift], self.covariance, _DRAWS
-        )  # [D, 2]
-        middles = (edges[1:] + edges[:-1]) / 2
-        curves = _sigmoid(np.maximum(draws[:, :1], 0) * middles + draws[:, 1:])  # [D, 200]
-        low, high = np.quantile(curves @ heights, [0.05, 0.95])
-        guess = float(_sigmoid(self.slope * x + self.shift).sum())
-        return guess, min(float(low), guess), max(float(high), guess)
+    def expected(self, rank: np.ndarray) -> tuple[float, float, float]:
+        """How many of the samples at ``rank`` [n] are wrong: the mean, and a 90 % interval around it."""
+        totals = _curves() @ np.bincount(_stratum(rank[~np.isnan(rank)]), minlength=_STRATA)  # [C]
+        guess, order = float(self.weights @ totals), totals.argsort()
+        places = self.weights[order].cumsum().searchsorted([0.05, 0.95]).clip(max=len(order) - 1)
+        low, high = totals[order[places]].tolist()
+        return guess, min(low, guess), max(high, guess)
 
 
-def fit_curve(suspicion: np.ndarray, was_wrong: np.ndarray, *, trusted: bool = True) -> Curve:
-    """The curve of the decided samples, by maximum a posteriori; it begins as suspicion itself.
+def fit_decay(rank: np.ndarray, was_wrong: np.ndarray) -> Decay:
+    """What the decided samples say of all others, by Bayes' rule over a grid of curves.
+
+    Labels at the head of the queue are wrong with probability a, hardly any at its end; c is how long the head stays
+    level, b how fast it falls after that. On six trainings with known errors (``benchmarks/review.md``), on which the
+    constants above were chosen, it misses by 5 % of all samples on average where the queue alone was decided, and by
+    2 % after 50 at random; a logistic curve over suspicion, by 17 and 4 %.
 
     Args:
-        suspicion: [M] of the samples that were decided.
+        rank: [M] of the samples that were decided, as :func:`ranks` gives it; NaN is passed over.
         was_wrong: [M] bool, the label that they got is another than the given one.
-        trusted: suspicion is a probability, so it takes many decisions to say otherwise.
 
-    >>> curve = fit_curve(np.array([]), np.array([], bool))
-    >>> curve.probability(np.array([0.2, 0.9])).round(3).tolist()
-    [0.2, 0.9]
+    >>> half = fit_decay(np.full(40, 0.1), np.arange(40) % 2 == 0)
+    >>> half.probability(np.array([0.1, 0.5, 0.9])).round(2).tolist()
+    [0.47, 0.15, 0.01]
     """
-    known = ~np.isnan(suspicion)
-    x, y = _log_odds(suspicion[known]), was_wrong[known].astype(float)
-    design = np.stack([x, np.ones_like(x)], axis=1)  # [M, 2]
-    prior = np.array(_TRUSTED if trusted else _LOOSE)
-    weights, hessian = _newton(design, y, prior, np.array([1.0, 0.0]), free=[0, 1])
-    if weights[0] < 0:  # more suspicion never means less: then it says nothing
-        weights, hessian = _newton(design, y, prior, np.array([0.0, 0.0]), free=[1])
-    return Curve(float(weights[0]), float(weights[1]), np.linalg.inv(hessian))
+    known = ~np.isnan(rank)
+    strata = _stratum(rank[known])
+    seen = np.bincount(strata, minlength=_STRATA).astype(float)
+    wrong = np.bincount(strata[was_wrong[known]], minlength=_STRATA).astype(float)
+    share = np.minimum(1, _MOST_OF_ONE / np.maximum(seen, 1))
+    curves = _curves()
+    logs = np.log(curves) @ (share * wrong) + np.log1p(-curves) @ (share * (seen - wrong)) + _log_prior()
+    weights = np.exp(logs - logs.max())
+    return Decay(weights / weights.sum())
 
 
-def _newton(
-    design: np.ndarray, y: np.ndarray, prior: np.ndarray, weights: np.ndarray, *, free: list[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights [2] with the ``free`` ones fitted, and the Hessian there."""
-    for _ in range(200):
-        p = _sigmoid(design @ weights)
-        gradient = design.T @ (p - y) + prior * (weights - [1.0, 0.0])
-        hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(prior)
-        step = np.zeros(2)
-        step[free] = np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
-        # A full step may jump to where the curve is flat, and never come back.
-        weights = weights - np.clip(step, -0.5, 0.5)
-        if np.abs(step).max() < 1e-7:
-            break
-    return weights, hessian
+def _stratum(rank: np.ndarray) -> np.ndarray:
+    return np.minimum(np.nan_to_num(rank) * _STRATA, _STRATA - 1).astype(int)
 
 
-def _log_odds(p: np.ndarray) -> np.ndarray:
-    p = np.clip(p.astype(np.float64), _MIN, 1 - _MIN)
-    return np.log(p / (1 - p))
+@cache
+def _curves() -> np.ndarray:
+    """[C, S] P(label wrong) of each curve in each part of the queue."""
+    middles = (np.arange(_STRATA) + 0.5) / _STRATA
+    fall, plateau = (np.exp(np.log(median) + width * _STEPS) for median, width in (_FALL, _PLATEAU))
+    shapes = (1 - middles ** plateau[:, None, None]) ** fall[:, None]  # [c, b, S]
+    return np.clip(_HEIGHTS[:, None] * shapes.reshape(1, -1, _STRATA).swapaxes(0, 1), 1e-6, 1 - 1e-6).reshape(
+        -1, _STRATA
+    )
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
+@cache
+def _log_prior() -> np.ndarray:
+    """[C]; heights are equally likely."""
+    one = -0.5 * _STEPS**2
+    return np.repeat((one[:, None] + one).ravel(), len(_HEIGHTS))

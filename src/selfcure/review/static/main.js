@@ -36,13 +36,20 @@ function showProgress(progress) {
   if (progress.pace) parts.push(`${Math.round(progress.pace)} a minute`);
   if (progress.states.disputed) parts.push(`${count(progress.states.disputed)} disputed`);
   if (progress.states.skipped) parts.push(`${count(progress.states.skipped)} skipped`);
-  const wrong = progress.expected_wrong;
-  parts.push(wrong
-    ? `about ${count(wrong.guess)} wrong labels (${count(wrong.low)} to ${count(wrong.high)}) expected among the other ${count(wrong.num_samples)}`
-    : `how many labels are wrong is reckoned from ${progress.enough} decisions on`);
+  parts.push(expected(progress));
   if (progress.num_lost) parts.push(`${count(progress.num_lost)} decisions on faces that are gone`);
-  find("progress").title = "Decide some in random order, and the reckoning is better";
+  find("progress").title = progress.expected_wrong?.calibrated ? "The sum of the run's own P(label wrong) over what nobody has decided"
+    : "Suspicion is no probability. Decide 50 to 100 faces in the order 'at random', and the guess is much better";
   find("progress").textContent = parts.join(" · ");
+}
+
+function expected(progress) {
+  const wrong = progress.expected_wrong;
+  if (!wrong) return `how many labels are wrong is guessed from ${progress.enough} decisions on`;
+  const number = `${count(wrong.guess)} wrong labels (${count(wrong.low)} to ${count(wrong.high)}) among the other ${count(wrong.num_samples)}`;
+  if (!wrong.calibrated) return `a rough guess from your decisions, as this run has no calibrated P(wrong): ${number}`;
+  const seen = wrong.decided;
+  return `expected by the run's P(wrong): ${number}${seen ? `; of ${count(seen.num_samples)} decided it foretold ${count(seen.foretold)}, ${count(seen.found)} were` : ""}`;
 }
 
 function main() {
