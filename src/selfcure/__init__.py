@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from selfcure.data.split import split as split
     from selfcure.data.synthetic_folder import write_synthetic as write_synthetic
     from selfcure.demo import run_demo as run_demo
+    from selfcure.detection import Detection as Detection
+    from selfcure.detection import detect as detect
     from selfcure.errors import SelfcureError as SelfcureError
     from selfcure.export.api import export_run as export_run
     from selfcure.faces.pipeline import extract_faces as extract_faces
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
 # Heavy modules load at first use, so that `import selfcure` and the command line answer at once.
 _HOMES = {
     "Dataset": "selfcure.data.folder",
+    "Detection": "selfcure.detection",
     "Desk": "selfcure.review.desk",
     "Predictor": "selfcure.predict.predictor",
     "RunFolder": "selfcure.runs",
     "SelfcureError": "selfcure.errors",
     "add_noise": "selfcure.data.noise",
+    "detect": "selfcure.detection",
     "diff_labels": "selfcure.review.difference",
     "evaluate": "selfcure.training.api",
     "export_labels": "selfcure.labels",

@@ -72,9 +72,24 @@ def export_labels(run: str | Path | RunFolder, out: Path) -> pa.Table:
     Raises:
         SelfcureError: another file type, or as :func:`label_table`.
     """
+    check_table_name(out)
+    table = label_table(run)
+    write_table(table, out)
+    return table
+
+
+def check_table_name(out: Path) -> None:
+    """Raise :class:`SelfcureError` unless a table can be written to a file of this name."""
     if out.suffix not in (".parquet", ".csv"):
         raise SelfcureError(f"--out must end in .parquet or .csv, not {out.name!r}")
-    table = label_table(run)
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """Write a table to ``out``, a ``.parquet`` or ``.csv`` file; an older file stays until the new one is whole.
+
+    Raises:
+        SelfcureError: it cannot be written.
+    """
     partial = out.with_name(out.name + ".tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,12 +97,11 @@ def export_labels(run: str | Path | RunFolder, out: Path) -> pa.Table:
             _write_csv(table, partial)
         else:
             pq.write_table(table, partial)
-        os.replace(partial, out)  # an older file stays until the new one is whole
+        os.replace(partial, out)
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
         raise SelfcureError(f"cannot write {out}: {error.strerror or error}") from error
-    return table
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_run_is_shown_whole(runs, page):
         "All settings",
     ):
         assert heading in found.text, heading
-    assert found.count("img") == 24
+    assert "Least important training images" in found.text
     assert "mean probability of the given label" in found.text
     assert "unfinished" not in found.text
     assert "The same images" not in found.text
@@ -74,7 +74,7 @@ def test_without_its_dataset_a_run_says_what_is_not_shown(runs, page):
     assert found.count("img") == 0
     assert "Accuracy by confidence" in found.text
     found = page(runs / "noisy", data=runs / "moved")
-    assert found.count("img") == 24
+    assert found.count("img") > 24
 
 
 def test_an_unfinished_run_and_one_without_an_epoch(runs, page):

@@ -97,6 +97,88 @@ def diff(a: Path, b: Path, /, *, out: Path | None = None, json: Flag = False) ->
             console.print(f"{len(only):,} samples are in {name} alone")
 
 
+@app.command
+def detect(
+    probs: Path,
+    labels: Path,
+    /,
+    *,
+    out: Path,
+    features: Path | None = None,
+    truth: Path | None = None,
+    classes: str | None = None,
+    json: Flag = False,
+) -> None:
+    """Score given labels by any model's saved predictions: P(label wrong), margin, neighbours, cleanlab's scores.
+
+    Best are predictions on samples that the model was not trained on, or those of every epoch.
+
+    Parameters
+    ----------
+    probs
+        .npy or .npz of probabilities [samples, classes], or over time [epochs, samples, classes].
+    labels
+        The given labels: .npy, .npz, or .csv (its column 'label', or its only one); numbers from 0 on, or with --classes
+        names.
+    out
+        A .csv or .parquet file.
+    features
+        .npy or .npz of features [samples, size], for the agreement of nearest neighbours.
+    truth
+        True labels, as the given ones: prints how well each score finds the wrong ones.
+    classes
+        Names of the classes in the order of their numbers, with commas between.
+    json
+        Print one JSON object.
+    """
+    from selfcure.cli.arrays import load_array, load_labels
+    from selfcure.detection import detect as run_detection
+    from selfcure.labels import check_table_name, write_table
+
+    check_table_name(out)
+    names = tuple(name.strip() for name in classes.split(",")) if classes else None
+    given = load_labels(labels, names)
+    found = run_detection(
+        given,
+        load_array(probs, "probs"),
+        None if features is None else load_array(features, "features"),
+        class_names=names,
+    )
+    comparison = None if truth is None else found.compare(given != load_labels(truth, names, num=len(given)))
+    write_table(found.table(), out)
+    num_suggested = int((found.suggested_label != found.labels).sum())
+    num_wrong = float(found.wrong_prob.sum())
+    if json:
+        scores = (
+            {} if comparison is None else {"num_wrong": comparison.num_wrong, "scores": comparison.scores}
+        )
+        print_json(
+            {
+                "out": str(out),
+                "num_samples": len(found),
+                "num_suggested": num_suggested,
+                "expected_wrong": num_wrong,
+                "has_cleanlab": found.cleanlab_self_confidence is not None,
+                **scores,
+            }
+        )
+        return
+    errors.print(
+        f"{one_line(str(out))}: {len(found):,} labels, about {num_wrong:,.0f} of them wrong (by the model's own confidence, not "
+        f"checked against any truth); {num_suggested:,} suggestions differ from the given label",
+        soft_wrap=True,
+    )
+    if found.cleanlab_self_confidence is None:
+        errors.print(
+            "no scores of cleanlab: it is not installed (pip install 'selfcure[cleanlab]')", soft_wrap=True
+        )
+    if comparison is not None:
+        rows = table("score", "AUROC", "average precision")
+        for name, values in comparison.scores.items():
+            rows.add_row(name, f"{values['auroc']:.3f}", f"{values['average_precision']:.3f}")
+        print_table(rows, f"{comparison.num_wrong:,} of {comparison.num_samples:,} labels are wrong")
+
+
 def _export_reviewed(run: Path, out: Path, format: str | None, data: Path | None, json: bool) -> None:
     from selfcure.review.export import export_reviewed
 

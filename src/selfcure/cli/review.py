@@ -34,7 +34,8 @@ def review(
     host
         Address to listen at (default 127.0.0.1: this machine alone). Another one asks for the token in the printed link.
     prepare
-        First run the trained network over all images: probabilities, nearest neighbours, duplicates. Once is enough.
+        First run the trained network over all images: probabilities, nearest neighbours, duplicates. Once is enough;
+        interrupted, it goes on where it was.
     device
         Where --prepare computes: auto (default), cpu, cuda.
     no_browser
@@ -49,11 +50,16 @@ def review(
     folder = RunFolder(run)
     if prepare:
         with counting("preparing") as progress:
-            prepare_outputs(
+            prepared = prepare_outputs(
                 folder,
                 open_data(folder, data),
                 device=device,
                 progress=lambda what, done, total: progress(done, total),
+            )
+        if prepared.num_pieces_found:
+            errors.print(
+                f"--prepare went on where it was interrupted: {prepared.num_pieces_found:,} pieces of work were there",
+                soft_wrap=True,
             )
     desk = Desk(folder, data)
 

@@ -15,7 +15,8 @@ from selfcure.report.trainings import Training
 
 NUM_LEAST, NUM_SAME = 24, 12
 
-_SIZE_PX = 96
+SIZE_PX = 96
+"""Side of a picture on a page."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Picture:
     opinions: tuple[Opinion, ...]
 
 
-def data_uris(split: Split, rows: Sequence[int]) -> list[str]:
+def data_uris(split: Split, rows: Sequence[int], size_px: int = SIZE_PX) -> list[str]:
     """The images of ``rows`` as small JPEG files in the text of a link."""
-    return [_data_uri(decode(data, _SIZE_PX)) for data in split.images().read(list(rows))]
+    return [_data_uri(decode(data, size_px)) for data in split.images().read(list(rows))]
 
 
 def _data_uri(pixels: np.ndarray) -> str:

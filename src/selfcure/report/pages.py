@@ -44,11 +44,15 @@ def of_bench(
 
 def of_runs(found: Sequence[Training]) -> str:
     """The page of one or more runs."""
+    few = len(found) <= run_view.MOST_WITH_GALLERIES
     return _render(
         "runs.html",
         title=found[0].name if len(found) == 1 else f"{len(found)} runs side by side",
         comparison=comparison.compare(found),
-        runs=[run_view.view(training, f"run-{number}") for number, training in enumerate(found)],
+        runs=[
+            run_view.view(training, f"run-{number}", with_galleries=few)
+            for number, training in enumerate(found)
+        ],
     )
 
 

@@ -11,7 +11,12 @@ from selfcure.report.charts import Panel, Series, bars, histogram, share_axis, t
 from selfcure.report.confusion import Confusion, add_up
 from selfcure.report.ending import GRID, Ending, detection_curves, reliability
 from selfcure.report.faces import Picture, least_trusted
+from selfcure.report.galleries import Galleries, galleries
 from selfcure.report.trainings import SCORE_NAMES, Training, series_of
+
+TOO_MANY = "Doubtful labels are shown on a page of six runs or fewer; make one of this run alone."
+MOST_WITH_GALLERIES = 6
+"""More runs on a page have no galleries: each is half a megabyte of pictures."""
 
 _NO_TERM = {
     "epoch",
@@ -41,16 +46,22 @@ class RunView:
     accuracy_note: str
     least: tuple[Picture, ...]
     least_by: str
+    galleries: Galleries | None
     notes: tuple[str, ...]
 
 
-def view(training: Training, ident: str) -> RunView:
+def view(training: Training, ident: str, *, with_galleries: bool = True) -> RunView:
     """One run's part of the page."""
     config, records = training.config, training.records
     state = ""
     if not training.finished:
         state = f"unfinished: {len(records)} of {config['num_epochs']} epochs"
+    found, note = galleries(training) if with_galleries else (None, TOO_MANY)
     by, least = least_trusted(training)
+    if (
+        by == "p" and found
+    ):  # the same again: without importance the least probable labels are the most suspicious
+        by, least = "", ()
     return RunView(
         ident=ident,
         name=training.name,
@@ -65,7 +76,8 @@ def view(training: Training, ident: str) -> RunView:
         accuracy_note="validation split against its given labels",
         least=least,
         least_by=by,
-        notes=training.notes,
+        galleries=found,
+        notes=(*training.notes, note) if note else training.notes,
     )
 
 

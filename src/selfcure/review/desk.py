@@ -17,7 +17,7 @@ from selfcure.review.outputs import load_prepared
 from selfcure.review.pictures import Pictures
 from selfcure.review.queue import Query, Sorter, select
 from selfcure.review.reckoning import Reckoning
-from selfcure.review.samples import Samples, open_data, read_samples
+from selfcure.review.samples import RowFinder, Samples, open_data, read_samples
 from selfcure.review.store import Entry, Store
 from selfcure.review.verdict import KINDS, REJECTED, Verdict
 from selfcure.runs import RunFolder
@@ -51,7 +51,7 @@ class Desk:
         self.version = str(run.document["dataset"]["fingerprint"])
         self.store = Store(run.path, self.version)
         self.book = Book(len(self.samples))
-        self._rows = _RowFinder(self.samples)
+        self._rows = RowFinder(self.samples)
         self._sorter = Sorter(self.samples)
         self._lists: OrderedDict[str, tuple[Query, np.ndarray]] = OrderedDict()
         self._claims: dict[int, tuple[str, float]] = {}
@@ -305,21 +305,3 @@ class Desk:
 
     def _take_in(self, entries: list[Entry]) -> None:
         self.book.add((self._rows.row(entry.split, entry.id), entry) for entry in entries)
-
-
-class _RowFinder:
-    """Rows by split and id; a split's table of ids is made at the first question."""
-
-    def __init__(self, samples: Samples):
-        self._samples = samples
-        self._sizes = dict(samples.splits)
-        self._rows: dict[str, dict[str, int]] = {}
-
-    def row(self, split: str, id_: str) -> int | None:
-        if split not in self._sizes:
-            return None
-        if split not in self._rows:
-            first = self._samples.first_row(split)
-            ids = self._samples.ids.slice(first, self._sizes[split]).to_pylist()
-            self._rows[split] = {name: row for row, name in enumerate(ids, start=first)}
-        return self._rows[split].get(id_)

@@ -59,9 +59,8 @@ def fit_decay(rank: np.ndarray, was_wrong: np.ndarray) -> Decay:
     """What the decided samples say of all others, by Bayes' rule over a grid of curves.
 
     Labels at the head of the queue are wrong with probability a, hardly any at its end; c is how long the head stays
-    level, b how fast it falls after that. On six trainings with known errors (``benchmarks/review.md``), on which the
-    constants above were chosen, it misses by 5 % of all samples on average where the queue alone was decided, and by
-    2 % after 50 at random; a logistic curve over suspicion, by 17 and 4 %.
+    level, b how fast it falls after that. The constants above were chosen on six trainings with known errors (flips and
+    real annotators on FERPlus, synthetic faces); ``benchmarks/review.md`` has what it tells of two of them.
 
     Args:
         rank: [M] of the samples that were decided, as :func:`ranks` gives it; NaN is passed over.

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from selfcure.data.folder import SPLITS, Dataset
+from selfcure.data.images import Encoded
 from selfcure.errors import SelfcureError
 from selfcure.review.duplicates import find_duplicates, fingerprint_images
 from selfcure.review.pieces import Arrays, Pieces
 from selfcure.runs import RunFolder
 
 if TYPE_CHECKING:
-    from selfcure.data.images import Encoded
     from selfcure.methods import Method
     from selfcure.training.config import ResolvedConfig
 
@@ -55,6 +55,8 @@ class Prepared:
     """[N, M] float16 in [−1, 1]."""
     duplicates: np.ndarray
     """[P, 2] int32."""
+    num_pieces_found: int = 0
+    """Pieces of work that an interrupted :func:`prepare` had left."""
 
 
 def load_prepared(run: RunFolder, dataset: Dataset) -> Prepared | None:
@@ -122,7 +124,7 @@ def prepare(
         shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise SelfcureError(f"cannot write {folder}: {error.strerror or error}") from error
-    return Prepared(**arrays)
+    return Prepared(**arrays, num_pieces_found=pieces.num_found)
 
 
 def nearest(

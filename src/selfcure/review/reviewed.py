@@ -9,8 +9,8 @@ import numpy as np
 from selfcure.data.folder import Dataset, Split
 from selfcure.errors import SelfcureError
 from selfcure.review.book import DECIDED, DISPUTED, Book
-from selfcure.review.samples import open_data
-from selfcure.review.store import Entry, Store
+from selfcure.review.samples import RowFinder, Samples, open_data
+from selfcure.review.store import NAME, Entry, Store
 from selfcure.review.verdict import Verdict
 from selfcure.runs import RunFolder
 
@@ -50,6 +50,20 @@ class Reviewed:
         return soft
 
 
+def read_book(run: RunFolder, samples: Samples) -> Book:
+    """Who decided what on the samples of a run so far; nothing where nobody has begun.
+
+    Raises:
+        SelfcureError: as :class:`~selfcure.review.store.Store`.
+    """
+    book = Book(len(samples))
+    if (run.path / NAME).is_file():
+        finder = RowFinder(samples)
+        entries = _entries(run)
+        book.add((finder.row(entry.split, entry.id), entry) for entry in entries)
+    return book
+
+
 def read_reviewed(run: RunFolder, data: Path | None = None) -> Reviewed:
     """What was decided on a run, without the desk.
 
@@ -57,11 +71,7 @@ def read_reviewed(run: RunFolder, data: Path | None = None) -> Reviewed:
         SelfcureError: nothing was decided, or the dataset folder is gone or another.
     """
     dataset = open_data(run, data)
-    store = Store(run.path, str(run.document["dataset"]["fingerprint"]), read_only=True)
-    try:
-        entries = store.after(0)
-    finally:
-        store.close()
+    entries = _entries(run)
     splits = {name: dataset.split(name) for name in dataset.splits}
     rows = {name: {id_: row for row, id_ in enumerate(split.ids)} for name, split in splits.items()}
     books = {name: Book(len(split)) for name, split in splits.items()}
@@ -95,6 +105,14 @@ def read_reviewed(run: RunFolder, data: Path | None = None) -> Reviewed:
     names = ("decided", "relabelled", "soft", "rejected", "disputed")
     counts = {name: tally[name] for name in names} | {"unknown": num_unknown}
     return Reviewed(run, dataset, splits, verdicts, last, entries, counts)
+
+
+def _entries(run: RunFolder) -> list[Entry]:
+    store = Store(run.path, str(run.document["dataset"]["fingerprint"]), read_only=True)
+    try:
+        return store.after(0)
+    finally:
+        store.close()
 
 
 def _verdict(book: Book, row: int) -> Verdict:

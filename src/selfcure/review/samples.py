@@ -92,6 +92,25 @@ class Samples:
         return pc.match_substring(self.ids, text, ignore_case=True).to_numpy()
 
 
+class RowFinder:
+    """Rows by split and id; a split's table of ids is made at the first question."""
+
+    def __init__(self, samples: Samples):
+        self._samples = samples
+        self._sizes = dict(samples.splits)
+        self._rows: dict[str, dict[str, int]] = {}
+
+    def row(self, split: str, id_: str) -> int | None:
+        """The row of a sample, None where there is none of this name."""
+        if split not in self._sizes:
+            return None
+        if split not in self._rows:
+            first = self._samples.first_row(split)
+            ids = self._samples.ids.slice(first, self._sizes[split]).to_pylist()
+            self._rows[split] = {name: row for row, name in enumerate(ids, start=first)}
+        return self._rows[split].get(id_)
+
+
 def open_data(run: RunFolder, data: Path | None = None) -> Dataset:
     """The dataset folder that a run was trained on.
 

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from selfcure.review.book import STATES, Book
 from selfcure.review.desk import Desk
-from selfcure.review.duplicates import groups
 from selfcure.review.queue import SORTS
 from selfcure.review.queue import STATES as FILTER_STATES
 from selfcure.review.store import Entry
+from selfcure.review.summary import conflicting_duplicates, suggested_changes
 from selfcure.review.verdict import Verdict
 
 _BINS = 20
@@ -145,20 +146,14 @@ def _largest(probs: np.ndarray, always: set[int]) -> list[dict[str, Any]]:
 
 
 def _matrix(desk: Desk) -> dict[str, Any]:
-    """How many samples of each given class the run takes for each other one, and how many of them are decided."""
+    """How many samples of each given class the run takes for each other one."""
     samples = desk.samples
     num_classes = len(samples.class_names)
-    flat = samples.given.astype(np.int64) * num_classes + samples.suggested
-    pairs, counts = np.unique(flat[samples.given != samples.suggested], return_counts=True)
-    order = (-counts).argsort(kind="stable")
-    shown = order[:_MOST_CELLS]
+    changes = suggested_changes(samples.given, samples.suggested, num_classes)
     return {
         "num_given": np.bincount(samples.given, minlength=num_classes).tolist(),
-        "cells": [
-            {"given": int(p // num_classes), "suggested": int(p % num_classes), "num_samples": int(n)}
-            for p, n in zip(pairs[shown], counts[shown], strict=True)
-        ],
-        "num_left_out": len(order) - len(shown),
+        "cells": [asdict(change) for change in changes[:_MOST_CELLS]],
+        "num_left_out": max(len(changes) - _MOST_CELLS, 0),
     }
 
 
@@ -183,24 +178,12 @@ def _conflicts(desk: Desk) -> dict[str, Any] | None:
     """Groups of duplicates whose labels differ, as they stand after the decisions so far."""
     if desk.prepared is None:
         return None
-    found = groups(desk.prepared.duplicates)
-    shown: list[list[int]] = []
-    num_conflicts = 0
-    for rows in found:
-        labels = set()
-        for row in rows:
-            verdict = desk.book.verdict(row)
-            if verdict is None or not verdict.rejected:
-                labels.add(verdict.text() if verdict else Verdict.of(desk.samples.given[row]).text())
-        if len(labels) > 1:
-            num_conflicts += 1
-            if len(shown) < _MOST_GROUPS:
-                shown.append(rows)
+    found = conflicting_duplicates(desk.samples, desk.book, desk.prepared.duplicates)
     return {
-        "num_groups": len(found),
-        "num_images": sum(map(len, found)),
-        "num_conflicts": num_conflicts,
-        "conflicts": [cards(desk, rows[:12], "") for rows in shown],
+        "num_groups": found.num_groups,
+        "num_images": found.num_images,
+        "num_conflicts": len(found.conflicting),
+        "conflicts": [cards(desk, rows[:12], "") for rows in found.conflicting[:_MOST_GROUPS]],
     }
 
 

@@ -49,7 +49,7 @@ function expected(progress) {
   const number = `${count(wrong.guess)} wrong labels (${count(wrong.low)} to ${count(wrong.high)}) among the other ${count(wrong.num_samples)}`;
   if (!wrong.calibrated) return `a rough guess from your decisions, as this run has no calibrated P(wrong): ${number}`;
   const seen = wrong.decided;
-  return `expected by the run's P(wrong): ${number}${seen ? `; of ${count(seen.num_samples)} decided it foretold ${count(seen.foretold)}, ${count(seen.found)} were` : ""}`;
+  return `expected by the run's P(wrong): ${number}${seen ? `; of ${count(seen.num_samples)} decided it foretold ${count(seen.foretold)} wrong, ${count(seen.found)} were` : ""}`;
 }
 
 function main() {
