@@ -40,7 +40,7 @@ def test_losses_and_memory_are_those_of_a_loop():
             agreement = sum(t * p for t, p in zip(memory[id], clamped, strict=True))
             expected += (-math.log(probs[id % 3]) + 3 * math.log(1 - agreement)) / 3
         assert step(method, ids, logits).loss.item() == pytest.approx(expected)
-    torch.testing.assert_close(method.targets, torch.tensor(memory, dtype=torch.float64))
+    torch.testing.assert_close(method.targets.values, torch.tensor(memory, dtype=torch.float64))
 
 
 def test_by_hand():
@@ -56,15 +56,15 @@ def test_a_sample_that_is_twice_in_a_batch_enters_once_with_its_mean():
     step(twice, [5, 8, 5], logits)
     mean = logits.softmax(1)[[0, 2]].mean(0)
     step(once, [5, 8], torch.stack([mean.log(), logits[1]]))
-    torch.testing.assert_close(twice.targets, once.targets, rtol=0, atol=1e-6)
+    torch.testing.assert_close(twice.targets.values, once.targets.values, rtol=0, atol=1e-6)
 
 
 def test_what_is_not_drawn_keeps_its_target():
     method = started()
     step(method, [1, 2], torch.randn(2, 3))
-    before = method.targets.clone()
+    before = method.targets.values.clone()
     step(method, [2, 3], torch.randn(2, 3))
-    changed = (method.targets != before).any(1)
+    changed = (method.targets.values != before).any(1)
     assert changed.nonzero().squeeze(1).tolist() == [2, 3]
 
 
@@ -76,7 +76,7 @@ def test_the_pull_is_towards_the_running_prediction_and_not_through_it():
     logits = torch.tensor([[0.0, 3.0]], requires_grad=True)
     step(method, [0], logits).loss.backward()
     assert logits.grad[0, 1] < 0 < logits.grad[0, 0]
-    assert not method.targets.requires_grad
+    assert not method.targets.values.requires_grad
 
 
 def test_memory_comes_back_and_goes_on_alike():
@@ -85,7 +85,7 @@ def test_memory_comes_back_and_goes_on_alike():
     other.load_state_dict({name: tensor.clone() for name, tensor in method.state_dict().items()})
     logits = torch.randn(2, 3)
     assert torch.equal(step(method, [2, 4], logits).loss, step(other, [2, 4], logits).loss)
-    assert torch.equal(method.targets, other.targets)
+    assert torch.equal(method.targets.values, other.targets.values)
 
 
 def test_without_its_weight_it_is_plain_training(stripes_folder, tmp_path):

@@ -3,6 +3,7 @@
 from selfcure.methods.base import Forward, Method, Outputs
 from selfcure.methods.confident_learning import ConfidentLearning
 from selfcure.methods.coteaching import Coteaching
+from selfcure.methods.cure import Cure
 from selfcure.methods.curriculumnet import CurriculumNet
 from selfcure.methods.dmue import Dmue
 from selfcure.methods.eac import Eac
@@ -17,6 +18,7 @@ from selfcure.methods.scn import Scn
 METHODS: dict[str, type[Method]] = {
     "plain": Plain,
     "scn": Scn,
+    "cure": Cure,
     "curriculumnet": CurriculumNet,
     "metacleaner": MetaCleaner,
     "rul": Rul,

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selfcure.core import Batch, StepOutput, TrainingSet
+from selfcure.core.pooling import PooledPredictions
 from selfcure.errors import SelfcureError
 from selfcure.methods.base import Forward, Method
 from selfcure.methods.plain import PlainNet
@@ -83,20 +84,19 @@ class Elr(Method):
         "modern": ElrConfig(bias=True),
     }
 
-    targets: Tensor
-    """[N, K] t, zero until a sample is first seen."""
-
     def __init__(self, config: ElrConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
         self.config, self.backbone = config, backbone
         self.module = PlainNet(backbone, num_features, num_classes, bias=config.bias)
 
     def start(self, training_set: TrainingSet) -> None:
-        self.targets = torch.zeros(len(training_set), training_set.num_classes)
+        values = torch.zeros(len(training_set), training_set.num_classes)
+        self.targets = PooledPredictions(values, momentum=self.config.target_momentum)
 
     def step(self, batch: Batch, forward: Forward) -> StepOutput:
         logits = forward(batch.images)["logits"]  # [B, K]
         probs = logits.softmax(dim=1).clamp(_EPS, 1 - _EPS)
-        targets = self._updated(batch.ids, probs.detach())
+        seen = probs.detach()
+        targets = self.targets.update(batch.ids, seen / seen.sum(dim=1, keepdim=True))
         cross_entropy = F.cross_entropy(logits, batch.targets, reduction="none").mean()
         penalty = early_learning_penalty(probs, targets).mean()
         of_given = targets.gather(1, batch.given_labels[:, None]).squeeze(1)
@@ -107,20 +107,8 @@ class Elr(Method):
             scores={"target_prob": of_given / targets.sum(dim=1)},
         )
 
-    def _updated(self, ids: Tensor, probs: Tensor) -> Tensor:
-        """Move the targets of ``ids`` [B] towards ``probs`` [B, K]; returns them, [B, K]."""
-        momentum = self.config.target_momentum
-        self.targets = self.targets.to(probs)  # once: to the device, and to float64 where the network is
-        probs = probs / probs.sum(dim=1, keepdim=True)
-        drawn, place = ids.unique(return_inverse=True)
-        sums = probs.new_zeros(len(drawn), probs.shape[1]).index_add(0, place, probs)
-        mean = (sums / place.bincount()[:, None])[place]
-        updated = momentum * self.targets[ids] + (1 - momentum) * mean
-        self.targets[ids] = updated
-        return updated
-
     def state_dict(self) -> dict[str, Tensor]:
-        return {"targets": self.targets.cpu()}
+        return {"targets": self.targets.values.cpu()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.targets = state["targets"].clone()
+        self.targets.values = state["targets"].clone()

@@ -1,0 +1,179 @@
+"""Cure: every label weighed by how likely it is right. Ours.
+
+SCN judges an image by its importance α, which cannot know what label the image bears, and relabels by one prediction
+against one margin. Here both are set apart. How far to trust a **label** is a probability, worked out from the
+predictions of all epochs so far and from how often labels go wrong; how far an **image** can be read is the importance,
+as in SCN a sigmoid on the features.
+
+p̄_i ← β·p̄_i + (1 − β)·p_i                    predictions pooled over epochs and augmented views, each before its step
+T[k, y], s                                   noise and sharpness, estimated before every epoch from p̄ and the given labels
+q_i(k) ∝ p̄_i(k)^s · T[k, y_i]                the true class, given image and original label
+L = Σ_i q_i(y_i)·CE(p_i, y_i) / Σ_i q_i(y_i)   the original labels, weighed
+
+for epochs from ``start_share`` of the training on; before that plain cross-entropy. A distrusted label teaches little, so
+the network does not come to believe it, and its prediction stays a witness. P(label wrong) = 1 − q_i(y_i). A label is
+changed to arg max q_i where q_i(y_i) is lowest, as far as the expected number of right labels that this breaks stays
+within ``budget``; always judged against the original label, so each epoch may take it back. Training itself uses the
+original labels alone: learning from its own changes would make the network sure of its mistakes.
+
+The importance is learned on features without gradient, to predict q_i(arg max p_i): how likely the network reads the
+image right. It costs the classifier nothing and comes out at inference.
+
+Sources: loss correction by T and anchor points: Patrini et al., CVPR 2017; weights by a posterior: Arazo et al., ICML
+2019; counts at per-class confidence: Northcutt et al., JAIR 2021. What was tried and left out: docs/cure.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from selfcure.core import Batch, RelabelDecisions, StepOutput, TrainingSet
+from selfcure.core.pooling import PooledPredictions
+from selfcure.core.posterior import change_threshold, label_posterior, sharpness, transition_matrix
+from selfcure.errors import SelfcureError
+from selfcure.methods.base import Forward, Method, Outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class CureConfig:
+    """Settings of cure; one for all kinds and rates of noise."""
+
+    momentum: float = 0.8
+    """β, share of a sample's pooled prediction that stays at each update."""
+    start_share: float = 0.4
+    """Share of the epochs that pass in plain training before labels are weighed."""
+    weigh: bool = True
+    """Weigh the labels; without it training stays plain and labels are only judged."""
+    budget: float = 0.01
+    """Right labels that changing may break, as an expected share of the right ones; 0: change none."""
+    top_share: float = 0.2
+    """Share of each predicted class, the surest first, whose given labels tell the noise."""
+    bias: bool = False
+    """Give classifier and importance a bias; as in SCN's recipe of the same name."""
+
+    def __post_init__(self) -> None:
+        for name, high in (("momentum", 1), ("start_share", 1), ("budget", 1)):
+            value = getattr(self, name)
+            if not 0 <= value < high:
+                raise SelfcureError(f"{name} must be at least 0 and below {high}, not {value}")
+        if not 0 < self.top_share <= 1:
+            raise SelfcureError(f"top_share must be above 0 and at most 1, not {self.top_share}")
+
+
+class CureNet(nn.Module):
+    """Backbone, linear classifier and importance."""
+
+    def __init__(self, backbone: nn.Module, num_features: int, num_classes: int, *, bias: bool):
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = nn.Linear(num_features, num_classes, bias=bias)
+        self.attention = nn.Linear(num_features, 1, bias=bias)
+
+    def forward(self, images: Tensor) -> Outputs:
+        features = self.backbone(images)
+        importance = self.attention(features.detach()).squeeze(1).sigmoid()  # [B]
+        return {"logits": self.classifier(features), "importance": importance}
+
+
+class Cure(Method):
+    """Cross-entropy on the original labels, each weighed by the probability that it is right.
+
+    Scores, the second and third from the first weighed epoch on: ``importance``, how likely the image is read right;
+    ``wrong_prob``, P(label wrong); ``suggested_label``, the most probable class; each in 0 … 1 but the last.
+    """
+
+    Config = CureConfig
+    recipes: ClassVar = {
+        "paper": CureConfig(),
+        "reference": CureConfig(bias=True),
+        "modern": CureConfig(bias=True),
+    }
+
+    transition: Tensor | None = None
+    """[K, K] T; none before labels are weighed."""
+    sharpness = 1.0
+    """s."""
+    threshold = 0.0
+    """A label is changed where its probability is below."""
+
+    def __init__(self, config: CureConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
+        self.config, self.backbone = config, backbone
+        self.module = CureNet(backbone, num_features, num_classes, bias=config.bias)
+
+    def start(self, training_set: TrainingSet) -> None:
+        self.labels = training_set.original_labels
+        self.first_epoch = max(2, 1 + round(self.config.start_share * training_set.num_epochs))
+        values = torch.zeros(len(training_set), training_set.num_classes)
+        self.pool = PooledPredictions(values, momentum=self.config.momentum)
+
+    def begin_epoch(self, epoch: int, outputs: Callable[[], Outputs]) -> None:
+        if epoch < self.first_epoch:
+            return
+        probs = self.pool.mean()
+        labels = self.labels.to(probs.device)
+        self.transition = transition_matrix(probs, labels, top_share=self.config.top_share)
+        self.sharpness = sharpness(probs, labels, self.transition)
+        posterior = label_posterior(probs, labels, self.transition, self.sharpness)
+        self.threshold = change_threshold(posterior, labels, self.config.budget)
+
+    def step(self, batch: Batch, forward: Forward) -> StepOutput:
+        outputs = forward(batch.images)
+        logits, importance = outputs["logits"], outputs["importance"]  # [B, K], [B]
+        labels = batch.original_labels
+        trust = self._posterior(self.pool.mean(batch.ids).to(logits), labels)  # of the epochs before
+        self.pool.update(batch.ids, logits.detach().softmax(dim=1))
+        belief = self._posterior(self.pool.mean(batch.ids), labels)  # and of this one
+
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        weights = (
+            trust.gather(1, labels[:, None]).squeeze(1) if self.config.weigh else torch.ones_like(losses)
+        )
+        weighted = (weights * losses).sum() / weights.sum()
+        read_right = belief.gather(1, logits.argmax(dim=1, keepdim=True)).squeeze(1)
+        reading = F.binary_cross_entropy(importance.float(), read_right.float())
+        wrong_prob = 1 - belief.gather(1, labels[:, None]).squeeze(1)
+        terms = {"weighted_ce": weighted, "reading": reading}
+        scores = {"importance": importance}
+        if self.transition is not None:
+            terms |= {"noise_rate": wrong_prob.mean(), "sharpness": wrong_prob.new_tensor(self.sharpness)}
+            scores |= {"wrong_prob": wrong_prob, "suggested_label": belief.argmax(dim=1)}
+        return StepOutput(
+            loss=weighted + reading,
+            logits=logits,
+            terms=terms,
+            scores=scores,
+            relabels=self._relabels(batch, belief),
+        )
+
+    def _posterior(self, probs: Tensor, labels: Tensor) -> Tensor:
+        """[B, K] q; the labels themselves before they are weighed."""
+        if self.transition is None:
+            return F.one_hot(labels, probs.shape[1]).to(probs)
+        return label_posterior(probs, labels, self.transition.to(probs), self.sharpness)
+
+    def _relabels(self, batch: Batch, belief: Tensor) -> RelabelDecisions | None:
+        """Changes from the labels in use: new ones, and those taken back."""
+        if self.transition is None:
+            return None
+        best, suggested = belief.max(dim=1)
+        given = belief.gather(1, batch.original_labels[:, None]).squeeze(1)
+        wanted = torch.where(given < self.threshold, suggested, batch.original_labels)
+        changed = wanted != batch.given_labels
+        return RelabelDecisions(batch.ids[changed], wanted[changed], (best - given)[changed])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = {"pooled": self.pool.values.cpu()}
+        if self.transition is not None:
+            numbers = torch.tensor([self.sharpness, self.threshold], dtype=torch.float64)
+            state |= {"transition": self.transition.cpu(), "numbers": numbers}
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.pool.values = state["pooled"].clone()
+        if "transition" in state:
+            self.transition = state["transition"].clone()
+            self.sharpness, self.threshold = state["numbers"].tolist()

@@ -1,0 +1,164 @@
+"""Cure: weights, decisions that can be taken back, scores, and labels that end cleaner than they began."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import selfcure
+from selfcure.core import Batch, TrainingSet
+from selfcure.core.posterior import label_posterior
+from selfcure.data.noise import add_noise
+from selfcure.errors import SelfcureError
+from selfcure.methods.cure import Cure, CureConfig
+from stripes import TINY
+
+NUM, K = 300, 3
+TRUTH = torch.arange(NUM) % K
+GIVEN = torch.where(torch.arange(NUM) % 10 == 0, (TRUTH + 1) % K, TRUTH)
+IDS = torch.arange(NUM)
+
+
+def started(**settings) -> Cure:
+    method = Cure(CureConfig(**settings), backbone=nn.Identity(), num_features=4, num_classes=K)
+    method.start(TrainingSet(GIVEN, K, num_epochs=10))
+    return method
+
+
+def step(method: Cure, logits: torch.Tensor, ids=IDS, given=GIVEN, epoch=1):
+    batch = Batch(ids, torch.zeros(len(ids), 3, 8, 8), given[ids], GIVEN[ids], epoch=epoch)
+    importance = torch.full((len(ids),), 0.5)
+    return method.step(batch, lambda images: {"logits": logits, "importance": importance})
+
+
+def truthful(strength: float) -> torch.Tensor:
+    return strength * F.one_hot(TRUTH, K).float()
+
+
+def no_outputs():
+    raise AssertionError("cure needs no pass of its own over the data")
+
+
+def begun(method: Cure, strength: float = 3.0, epochs: int = 4) -> Cure:
+    """After plain epochs that predict the truth, and the first estimate."""
+    for epoch in range(1, epochs + 1):
+        method.begin_epoch(epoch, no_outputs)
+        step(method, truthful(strength), epoch=epoch)
+    method.begin_epoch(epochs + 1, no_outputs)
+    return method
+
+
+def test_plain_cross_entropy_until_it_starts():
+    method = started()
+    logits = torch.randn(NUM, K)
+    for epoch in range(1, 5):
+        method.begin_epoch(epoch, no_outputs)
+        output = step(method, logits, epoch=epoch)
+        torch.testing.assert_close(output.terms["weighted_ce"], F.cross_entropy(logits, GIVEN))
+        assert output.relabels is None
+        assert set(output.scores) == {"importance"}
+    method.begin_epoch(5, no_outputs)
+    assert method.transition is not None
+
+
+def test_labels_are_weighed_by_the_evidence_of_the_epochs_before():
+    method = begun(started())
+    trust = label_posterior(method.pool.mean(), GIVEN, method.transition, method.sharpness)
+    weights = trust[IDS, GIVEN]
+    assert weights[GIVEN != TRUTH].max() < 0.3
+    assert weights[GIVEN == TRUTH].min() > 0.9
+    logits = torch.randn(NUM, K)
+    losses = F.cross_entropy(logits, GIVEN, reduction="none")
+    expected = sum(w * loss for w, loss in zip(weights.tolist(), losses.tolist(), strict=True)) / float(
+        weights.sum()
+    )
+    assert float(step(method, logits, epoch=5).terms["weighted_ce"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_weighing_the_loss_stays_plain_and_labels_are_judged_all_the_same():
+    method = begun(started(weigh=False))
+    logits = truthful(2.0)
+    output = step(method, logits, epoch=5)
+    torch.testing.assert_close(output.terms["weighted_ce"], F.cross_entropy(logits, GIVEN))
+    assert (
+        output.scores["wrong_prob"][GIVEN != TRUTH].min() > output.scores["wrong_prob"][GIVEN == TRUTH].max()
+    )
+
+
+def test_wrong_labels_are_named_and_changed():
+    output = step(begun(started(budget=0.02)), truthful(3.0), epoch=5)
+    wrong = GIVEN != TRUTH
+    assert torch.equal(output.scores["suggested_label"][wrong], TRUTH[wrong])
+    assert output.scores["wrong_prob"].mean() == pytest.approx(0.1, abs=0.03)
+    assert output.relabels is not None
+    assert not set(output.relabels.ids.tolist()) - set(IDS[wrong].tolist())
+    assert torch.equal(output.relabels.labels, TRUTH[output.relabels.ids])
+    assert len(output.relabels.ids)
+    assert (output.relabels.margins > 0).all()
+
+
+def test_a_change_is_taken_back_when_the_evidence_turns():
+    method = begun(started(budget=0.02))
+    changes = step(method, truthful(3.0), epoch=5).relabels
+    assert changes is not None
+    current = GIVEN.clone()
+    current[changes.ids] = changes.labels
+    for epoch in range(6, 26):
+        method.begin_epoch(epoch, no_outputs)
+        back = step(method, 3.0 * F.one_hot(GIVEN, K).float(), given=current, epoch=epoch).relabels
+        assert back is not None
+        current[back.ids] = back.labels
+    assert torch.equal(current, GIVEN)
+
+
+def test_no_budget_changes_nothing():
+    output = step(begun(started(budget=0.0)), truthful(3.0), epoch=5)
+    assert output.relabels is not None
+    assert len(output.relabels.ids) == 0
+
+
+def test_the_importance_learns_how_likely_an_image_is_read_right_and_leaves_the_features_alone():
+    features = torch.randn(8, 4, requires_grad=True)
+    module = Cure(CureConfig(), backbone=nn.Identity(), num_features=4, num_classes=K).module
+    module(features)["importance"].sum().backward()
+    assert features.grad is None
+    assert module.attention.weight.grad.abs().sum() > 0
+
+    method = begun(started())
+    output = step(method, truthful(3.0), epoch=5)
+    belief = label_posterior(method.pool.mean(), GIVEN, method.transition, method.sharpness)
+    expected = F.binary_cross_entropy(torch.full((NUM,), 0.5), belief[IDS, TRUTH])
+    torch.testing.assert_close(output.terms["reading"], expected)
+
+
+def test_memory_comes_back_and_goes_on_alike():
+    method, other = begun(started()), started()
+    other.load_state_dict({name: tensor.clone() for name, tensor in method.state_dict().items()})
+    logits = torch.randn(NUM, K)
+    one, two = step(method, logits, epoch=5), step(other, logits, epoch=5)
+    assert torch.equal(one.loss, two.loss)
+    assert torch.equal(one.relabels.ids, two.relabels.ids)
+    assert torch.equal(one.scores["wrong_prob"], two.scores["wrong_prob"])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"momentum": 1.0},
+        {"budget": -0.1},
+        {"start_share": 1.0},
+        {"top_share": 0.0},
+        {"momentum": float("nan")},
+    ],
+)
+def test_settings_out_of_range_are_refused(bad):
+    with pytest.raises(SelfcureError, match=next(iter(bad))):
+        CureConfig(**bad)
+
+
+def test_labels_end_cleaner_than_they_began(stripes_folder, tmp_path):
+    noisy = tmp_path / "noisy"
+    add_noise(stripes_folder, out=noisy, rate=0.2, seed=0)
+    run = selfcure.train(noisy, out=tmp_path / "run", method="cure", **{**TINY, "num_epochs": 8})
+    cure = run.metrics()[-1]["cure"]
+    assert cure["noise_after"] < cure["noise_before"]
