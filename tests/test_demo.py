@@ -18,7 +18,7 @@ from selfcure.training.reporter import Reporter
 
 FEW = {**DATA, "num": 40, "num_validation": 16, "size_px": 24}
 SHORT = {**SCHEDULE, "image_size_px": 24, "num_epochs": 2, "num_threads": 1}
-PICTURES = ("importance.png", "trust.png", "relabelled.png")
+PICTURES = ("importance.png", "trust.png", "relabelled.png", "judged.png")
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,10 @@ def demo(tmp_path_factory):
     return out, run_demo(out, data=FEW, schedule=SHORT)
 
 
-def test_result_says_how_both_did_and_is_json(demo):
+def test_result_says_how_all_did_and_is_json(demo):
     out, result = demo
     assert json.loads((out / "result.json").read_text()) == json.loads(json.dumps(result))
-    assert tuple(result["methods"]) == METHODS == ("plain", "scn")
+    assert tuple(result["methods"]) == METHODS == ("plain", "scn", "cure")
     for method, row in result["methods"].items():
         last = RunFolder(out / method).metrics()[-1]
         assert row["validation"]["num_samples"] == 16
@@ -41,12 +41,13 @@ def test_result_says_how_both_did_and_is_json(demo):
     assert "importance" in result["methods"]["scn"]["detection"]
 
 
-def test_both_methods_saw_the_same_data_and_schedule(demo):
+def test_all_methods_saw_the_same_data_and_schedule(demo):
     out, _ = demo
-    plain, scn = (RunFolder(out / method).document for method in METHODS)
-    assert plain["dataset"] == scn["dataset"]
-    shared = plain["config"].keys() & scn["config"].keys() - {"method"}
-    assert {name: plain["config"][name] for name in shared} == {name: scn["config"][name] for name in shared}
+    plain, *others = (RunFolder(out / method).document for method in METHODS)
+    for other in others:
+        assert plain["dataset"] == other["dataset"]
+        shared = plain["config"].keys() & other["config"].keys() - {"method"}
+        assert all(plain["config"][name] == other["config"][name] for name in shared)
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -89,11 +90,8 @@ def test_reporters_hear_of_drawing_and_of_each_method(tmp_path):
         asked.append(method)
         return Reporter()
 
-    schedule = {**SHORT, "num_epochs": 1}
-    run_demo(
-        tmp_path / "d", data=FEW, schedule=schedule, reporter=reporter, drawing=lambda *n: drawn.append(n)
-    )
-    assert asked == ["plain", "scn"]
+    run_demo(tmp_path / "d", data=FEW, schedule=SHORT, reporter=reporter, drawing=lambda *n: drawn.append(n))
+    assert asked == ["plain", "scn", "cure"]
     assert drawn[-1] == (56, 56)
 
 
@@ -115,8 +113,8 @@ def test_a_foreign_folder_is_refused_and_left_alone(tmp_path, kind):
 
 def test_an_empty_folder_is_taken(tmp_path):
     (tmp_path / "demo").mkdir()
-    result = run_demo(tmp_path / "demo", data=FEW, schedule={**SHORT, "num_epochs": 1})
-    assert result["methods"].keys() == {"plain", "scn"}
+    result = run_demo(tmp_path / "demo", data=FEW, schedule=SHORT)
+    assert result["methods"].keys() == {"plain", "scn", "cure"}
 
 
 def texts(figure) -> list[str]:
@@ -135,7 +133,7 @@ def test_relabelled_sheet_counts_what_the_cure_counts(demo, tmp_path, monkeypatc
     monkeypatch.setattr(
         demo_module, "save", lambda figure, path: figures.setdefault(path.name, figure) and path
     )
-    assert [path.name for path in draw_pictures(run, split, tmp_path)] == list(PICTURES)
+    assert [path.name for path in draw_pictures(run, split, tmp_path)] == list(PICTURES[:3])
     heading = texts(figures["relabelled.png"])[1]
     other = cure["num_changed"] - cure["num_repaired"] - cure["num_broken"]
     assert f"{cure['num_changed']} of 40 labels changed: {cure['num_repaired']} repaired" in heading

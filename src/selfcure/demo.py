@@ -1,4 +1,4 @@
-"""The main job on embedded data: plain training beside SCN on synthetic faces whose truth is known.
+"""The main job on embedded data: plain training, SCN and cure on synthetic faces whose truth is known.
 
 Data, noise and schedule were fixed on plain training; the result is printed whoever wins.
 """
@@ -16,12 +16,12 @@ from selfcure.data.images import ImageStore
 from selfcure.data.synthetic_folder import write_synthetic
 from selfcure.errors import SelfcureError
 from selfcure.labels import label_table
-from selfcure.report.figures import BAD, GOOD, INK, MUTED, Face, face_sheet, importance_histogram, save
+from selfcure.report.figures import BAD, GOOD, INK, MUTED, Face, face_sheet, save, score_histogram
 from selfcure.runs import RunFolder, write_text
 from selfcure.training.api import evaluate, train
 from selfcure.training.reporter import Reporter
 
-METHODS = ("plain", "scn")
+METHODS = ("plain", "scn", "cure")
 DATA: dict[str, Any] = {"num": 4000, "wrong": 0.25, "ambiguous": 0.1, "low_quality": 0.1, "seed": 0}
 SCHEDULE: dict[str, Any] = {
     "recipe": "paper",
@@ -45,7 +45,7 @@ def run_demo(
     data: dict[str, Any] = DATA,
     schedule: dict[str, Any] = SCHEDULE,
 ) -> dict[str, Any]:
-    """Draw faces, train plain and SCN, measure and draw; all under ``out``, which a second call finishes or reuses.
+    """Draw faces, train plainly, SCN and cure, measure and draw; all under ``out``, which a second call finishes or reuses.
 
     Args:
         reporter: method name → who hears of its training.
@@ -82,7 +82,11 @@ def run_demo(
             "cure": last["cure"],
             "detection": last["detection"],
         }
-    pictures = draw_pictures(RunFolder(out / "scn"), dataset.split("train"), out)
+    split = dataset.split("train")
+    pictures = [
+        *draw_pictures(RunFolder(out / "scn"), split, out),
+        draw_judged(RunFolder(out / "cure"), split, out),
+    ]
     result = {
         "out": str(out),
         "data": data,
@@ -98,16 +102,27 @@ def draw_pictures(run: RunFolder, split: Split, out: Path) -> list[Path]:
     """The importance of each kind of sample, the least and most trusted faces, and relabelled faces."""
     kinds = np.array(split.column("kind").to_pylist())
     importance = label_table(run)["importance"].to_numpy()
-    groups = {
-        kind: importance[kinds == kind]
-        for kind in ("clean", "wrong", "ambiguous", "low-quality")
-        if (kinds == kind).any()
-    }
+    histogram = score_histogram(
+        _by_kind(kinds, importance), "importance α", "How far SCN trusts each kind of sample"
+    )
     return [
-        save(importance_histogram(groups, "How far SCN trusts each kind of sample"), out / "importance.png"),
+        save(histogram, out / "importance.png"),
         save(_trust_sheet(split, kinds, importance), out / "trust.png"),
         save(_relabel_sheet(run, split), out / "relabelled.png"),
     ]
+
+
+def draw_judged(run: RunFolder, split: Split, out: Path) -> Path:
+    """P(label wrong) of each kind of sample, as cure has it after the last epoch."""
+    kinds = np.array(split.column("kind").to_pylist())
+    wrong_prob = run.evidence(run.metrics()[-1]["epoch"])["wrong_prob"].to_numpy()
+    title = "How likely cure holds each kind of sample's label to be wrong"
+    return save(score_histogram(_by_kind(kinds, wrong_prob), "P(label wrong)", title), out / "judged.png")
+
+
+def _by_kind(kinds: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
+    names = ("clean", "wrong", "ambiguous", "low-quality")
+    return {kind: scores[kinds == kind] for kind in names if (kinds == kind).any()}
 
 
 def _trust_sheet(split: Split, kinds: np.ndarray, importance: np.ndarray, num: int = 16) -> Any:

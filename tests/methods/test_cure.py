@@ -39,7 +39,7 @@ def no_outputs():
     raise AssertionError("cure needs no pass of its own over the data")
 
 
-def begun(method: Cure, strength: float = 3.0, epochs: int = 4) -> Cure:
+def begun(method: Cure, strength: float = 3.0, epochs: int = 6) -> Cure:
     """After plain epochs that predict the truth, and the first estimate."""
     for epoch in range(1, epochs + 1):
         method.begin_epoch(epoch, no_outputs)
@@ -51,13 +51,13 @@ def begun(method: Cure, strength: float = 3.0, epochs: int = 4) -> Cure:
 def test_plain_cross_entropy_until_it_starts():
     method = started()
     logits = torch.randn(NUM, K)
-    for epoch in range(1, 5):
+    for epoch in range(1, 7):
         method.begin_epoch(epoch, no_outputs)
         output = step(method, logits, epoch=epoch)
         torch.testing.assert_close(output.terms["weighted_ce"], F.cross_entropy(logits, GIVEN))
         assert output.relabels is None
         assert set(output.scores) == {"importance"}
-    method.begin_epoch(5, no_outputs)
+    method.begin_epoch(7, no_outputs)
     assert method.transition is not None
 
 
@@ -72,13 +72,13 @@ def test_labels_are_weighed_by_the_evidence_of_the_epochs_before():
     expected = sum(w * loss for w, loss in zip(weights.tolist(), losses.tolist(), strict=True)) / float(
         weights.sum()
     )
-    assert float(step(method, logits, epoch=5).terms["weighted_ce"]) == pytest.approx(expected, rel=1e-5)
+    assert float(step(method, logits, epoch=7).terms["weighted_ce"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_weighing_the_loss_stays_plain_and_labels_are_judged_all_the_same():
     method = begun(started(weigh=False))
     logits = truthful(2.0)
-    output = step(method, logits, epoch=5)
+    output = step(method, logits, epoch=7)
     torch.testing.assert_close(output.terms["weighted_ce"], F.cross_entropy(logits, GIVEN))
     assert (
         output.scores["wrong_prob"][GIVEN != TRUTH].min() > output.scores["wrong_prob"][GIVEN == TRUTH].max()
@@ -86,7 +86,7 @@ def test_without_weighing_the_loss_stays_plain_and_labels_are_judged_all_the_sam
 
 
 def test_wrong_labels_are_named_and_changed():
-    output = step(begun(started(budget=0.02)), truthful(3.0), epoch=5)
+    output = step(begun(started(budget=0.02)), truthful(3.0), epoch=7)
     wrong = GIVEN != TRUTH
     assert torch.equal(output.scores["suggested_label"][wrong], TRUTH[wrong])
     assert output.scores["wrong_prob"].mean() == pytest.approx(0.1, abs=0.03)
@@ -99,11 +99,11 @@ def test_wrong_labels_are_named_and_changed():
 
 def test_a_change_is_taken_back_when_the_evidence_turns():
     method = begun(started(budget=0.02))
-    changes = step(method, truthful(3.0), epoch=5).relabels
+    changes = step(method, truthful(3.0), epoch=7).relabels
     assert changes is not None
     current = GIVEN.clone()
     current[changes.ids] = changes.labels
-    for epoch in range(6, 26):
+    for epoch in range(8, 28):
         method.begin_epoch(epoch, no_outputs)
         back = step(method, 3.0 * F.one_hot(GIVEN, K).float(), given=current, epoch=epoch).relabels
         assert back is not None
@@ -112,7 +112,7 @@ def test_a_change_is_taken_back_when_the_evidence_turns():
 
 
 def test_no_budget_changes_nothing():
-    output = step(begun(started(budget=0.0)), truthful(3.0), epoch=5)
+    output = step(begun(started(budget=0.0)), truthful(3.0), epoch=7)
     assert output.relabels is not None
     assert len(output.relabels.ids) == 0
 
@@ -125,7 +125,7 @@ def test_the_importance_learns_how_likely_an_image_is_read_right_and_leaves_the_
     assert module.attention.weight.grad.abs().sum() > 0
 
     method = begun(started())
-    output = step(method, truthful(3.0), epoch=5)
+    output = step(method, truthful(3.0), epoch=7)
     belief = label_posterior(method.pool.mean(), GIVEN, method.transition, method.sharpness)
     expected = F.binary_cross_entropy(torch.full((NUM,), 0.5), belief[IDS, TRUTH])
     torch.testing.assert_close(output.terms["reading"], expected)
@@ -135,7 +135,7 @@ def test_memory_comes_back_and_goes_on_alike():
     method, other = begun(started()), started()
     other.load_state_dict({name: tensor.clone() for name, tensor in method.state_dict().items()})
     logits = torch.randn(NUM, K)
-    one, two = step(method, logits, epoch=5), step(other, logits, epoch=5)
+    one, two = step(method, logits, epoch=7), step(other, logits, epoch=7)
     assert torch.equal(one.loss, two.loss)
     assert torch.equal(one.relabels.ids, two.relabels.ids)
     assert torch.equal(one.scores["wrong_prob"], two.scores["wrong_prob"])
@@ -162,3 +162,16 @@ def test_labels_end_cleaner_than_they_began(stripes_folder, tmp_path):
     run = selfcure.train(noisy, out=tmp_path / "run", method="cure", **{**TINY, "num_epochs": 8})
     cure = run.metrics()[-1]["cure"]
     assert cure["noise_after"] < cure["noise_before"]
+    evidence = run.evidence(8)
+    wrong_prob = evidence["wrong_prob"].to_numpy()
+    assert set(evidence["suggested_label"].to_pylist()) <= set(range(len(run.class_names)))
+    noise = run.metrics()[-1]["label_noise"]
+    assert noise["estimated"] == pytest.approx(wrong_prob.mean())
+    assert 0.1 < noise["estimated"] < 0.6
+    assert 0 <= noise["calibration_error"] <= 1
+    assert run.metrics()[-1]["detection"]["wrong_prob"]["auroc"] > 0.8
+
+
+def test_one_epoch_is_too_few(stripes_folder, tmp_path):
+    with pytest.raises(SelfcureError, match="at least 2 epochs"):
+        selfcure.train(stripes_folder, out=tmp_path / "run", method="cure", **{**TINY, "num_epochs": 1})

@@ -4,7 +4,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from selfcure.report.figures import Face, face_sheet, importance_histogram, save
+from selfcure.report.figures import Face, face_sheet, save, score_histogram
 
 
 def faces(num: int, lines: int = 2) -> list[Face]:
@@ -80,7 +80,7 @@ def test_captions_have_their_colours_and_ink_where_none_is_given():
 
 def test_histogram_shows_shares_and_means_of_each_group():
     groups = {"clean": np.linspace(0.5, 0.9, 1000), "wrong": np.linspace(0.1, 0.5, 30)}
-    figure = importance_histogram(groups, "How far")
+    figure = score_histogram(groups, "importance α", "How far")
     assert len(figure.axes) == 2
     for axis, (name, values) in zip(figure.axes, groups.items(), strict=True):
         assert sum(patch.get_height() for patch in axis.patches) == pytest.approx(1)
@@ -102,7 +102,7 @@ def test_histogram_shows_shares_and_means_of_each_group():
     ids=["one", "single", "alike", "five", "more than colours"],
 )
 def test_histograms_of_any_groups_are_drawn(groups, tmp_path):
-    figure = importance_histogram(groups, "title")
+    figure = score_histogram(groups, "importance α", "title")
     path = save(figure, tmp_path / "new" / "figure.png")
     assert matplotlib.image.imread(path).shape[0] > 100
     assert [axis.get_title(loc="left").split(",")[0] for axis in figure.axes] == list(groups)
@@ -111,19 +111,19 @@ def test_histograms_of_any_groups_are_drawn(groups, tmp_path):
 
 
 def test_an_empty_group_says_so(tmp_path):
-    figure = importance_histogram({"clean": np.array([0.4, 0.6]), "wrong": np.array([])}, "title")
+    figure = score_histogram({"clean": np.array([0.4, 0.6]), "wrong": np.array([])}, "importance α", "title")
     save(figure, tmp_path / "figure.png")
     assert figure.axes[1].get_title(loc="left") == "wrong, 0"
     assert figure.axes[1].get_title(loc="right") == "none"
 
 
 def test_histogram_of_nothing_at_all(tmp_path):
-    save(importance_histogram({"clean": np.array([])}, "title"), tmp_path / "figure.png")
+    save(score_histogram({"clean": np.array([])}, "importance α", "title"), tmp_path / "figure.png")
 
 
 def test_figures_do_not_touch_the_global_state_of_matplotlib():
     import matplotlib.pyplot as plt
 
     face_sheet({"a": faces(1)}, "t")
-    importance_histogram({"a": np.array([0.2, 0.3])}, "t")
+    score_histogram({"a": np.array([0.2, 0.3])}, "importance α", "t")
     assert plt.get_fignums() == []

@@ -77,6 +77,19 @@ MEASURES: tuple[Measure, ...] = (
         _last("detection", "importance", "auroc"),
         percent=False,
     ),
+    Measure(
+        "auroc_wrong_prob",
+        "AUROC of wrong labels by P(label wrong)",
+        _last("detection", "wrong_prob", "auroc"),
+        percent=False,
+    ),
+    Measure("noise_estimated", "Training labels wrong, as estimated", _last("label_noise", "estimated")),
+    Measure(
+        "wrong_prob_error",
+        "Calibration error of P(label wrong)",
+        _last("label_noise", "calibration_error"),
+        percent=False,
+    ),
     Measure("rank_margin", "δ1, where it is learned", _last("rank_margin"), percent=False),
 )
 

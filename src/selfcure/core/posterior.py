@@ -14,7 +14,7 @@ _EPS = 1e-6
 
 
 def transition_matrix(
-    probs: Tensor, labels: Tensor, *, top_share: float = 0.2, prior: float = 20.0
+    probs: Tensor, labels: Tensor, *, top_share: float = 0.1, prior: float = 20.0
 ) -> Tensor:
     """P(given label | true class), [K, K] with rows of sum 1, from the images that the network is surest of.
 

@@ -44,13 +44,13 @@ class CureConfig:
 
     momentum: float = 0.8
     """β, share of a sample's pooled prediction that stays at each update."""
-    start_share: float = 0.4
+    start_share: float = 0.6
     """Share of the epochs that pass in plain training before labels are weighed."""
     weigh: bool = True
     """Weigh the labels; without it training stays plain and labels are only judged."""
     budget: float = 0.01
     """Right labels that changing may break, as an expected share of the right ones; 0: change none."""
-    top_share: float = 0.2
+    top_share: float = 0.1
     """Share of each predicted class, the surest first, whose given labels tell the noise."""
     bias: bool = False
     """Give classifier and importance a bias; as in SCN's recipe of the same name."""
@@ -106,7 +106,12 @@ class Cure(Method):
 
     def start(self, training_set: TrainingSet) -> None:
         self.labels = training_set.original_labels
-        self.first_epoch = max(2, 1 + round(self.config.start_share * training_set.num_epochs))
+        num_epochs = training_set.num_epochs
+        if num_epochs < 2:
+            raise SelfcureError(
+                "cure judges labels by the epochs before and needs at least 2 epochs; set --epochs"
+            )
+        self.first_epoch = min(max(2, 1 + round(self.config.start_share * num_epochs)), num_epochs)
         values = torch.zeros(len(training_set), training_set.num_classes)
         self.pool = PooledPredictions(values, momentum=self.config.momentum)
 

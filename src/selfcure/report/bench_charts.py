@@ -23,7 +23,11 @@ from selfcure.runs import RunFolder
 MOST_PANELS_OPEN = 12
 """A group of more panels than this is folded."""
 
-_SCORES = {"last_given_prob": "the last probability of the given label", "importance": "importance α"}
+_SCORES = {
+    "last_given_prob": "the last probability of the given label",
+    "importance": "importance α",
+    "wrong_prob": "P(label wrong)",
+}
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from selfcure.data.folder import Dataset
 from selfcure.errors import SelfcureError
 from selfcure.runs import RunFolder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 GRID = np.linspace(0, 1, 101)
 """False positive rates and recalls at which curves are read, so that those of several seeds have a mean."""
@@ -35,6 +39,8 @@ class Ending:
     """[N], its mean over the epochs that drew the sample, where the evidence of all is kept."""
     importance: np.ndarray | None
     """[N] in (0, 1), where the method has one."""
+    wrong_prob: np.ndarray | None
+    """[N] in [0, 1], P(label wrong), where the method works one out."""
     dataset: Dataset | None
     truth: np.ndarray | None
     """[N] int64, −1 where unknown; None where nothing is known."""
@@ -53,7 +59,8 @@ class Ending:
             "last_given_prob": self.given_prob,
             "importance": self.importance,
         }
-        return {name: -score for name, score in scores.items() if score is not None}
+        found = {name: -score for name, score in scores.items() if score is not None}
+        return found if self.wrong_prob is None else {**found, "wrong_prob": self.wrong_prob}
 
 
 def read_ending(run: RunFolder, places: Sequence[Path], *, all_epochs: bool) -> Ending:
@@ -85,13 +92,16 @@ def read_ending(run: RunFolder, places: Sequence[Path], *, all_epochs: bool) -> 
         confidence=last["confidence"].to_numpy().astype(np.float64),
         given_prob=last["original_prob"].to_numpy().astype(np.float64),
         mean_given_prob=_mean_given_prob(run, epochs) if all_epochs else None,
-        importance=last["importance"].to_numpy().astype(np.float64)
-        if "importance" in last.column_names
-        else None,
+        importance=_column(last, "importance"),
+        wrong_prob=_column(last, "wrong_prob"),
         dataset=dataset,
         truth=None if truth is None or not (truth >= 0).any() else truth,
         missing=missing,
     )
+
+
+def _column(evidence: "pa.Table", name: str) -> np.ndarray | None:
+    return evidence[name].to_numpy().astype(np.float64) if name in evidence.column_names else None
 
 
 def _find(run: RunFolder, places: Sequence[Path]) -> tuple[Dataset | None, str]:

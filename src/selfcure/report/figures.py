@@ -28,11 +28,12 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def importance_histogram(groups: Mapping[str, np.ndarray], title: str) -> Figure:
-    """Histograms of importance, one row a group on a common axis, each with its mean.
+def score_histogram(groups: Mapping[str, np.ndarray], score: str, title: str) -> Figure:
+    """Histograms of a score, one row a group on a common axis, each with its mean.
 
     Args:
-        groups: name → [n] importance in (0, 1); an empty group says so.
+        groups: name → [n] score in [0, 1]; an empty group says so.
+        score: its name.
     """
     figure = Figure(figsize=(7, 0.9 + 1.1 * len(groups)), layout="constrained")
     axes = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
@@ -51,7 +52,7 @@ def importance_histogram(groups: Mapping[str, np.ndarray], title: str) -> Figure
         axis.set_title(f"{name}, {len(values):,}", loc="left", color=color, weight="bold", fontsize=9.5)
         axis.set_title(mean, loc="right", color=INK, fontsize=9.5)
     axes[-1].set_xlabel(
-        "importance α after the last epoch (share of each kind's samples; line: mean)", color=MUTED
+        f"{score} after the last epoch (share of each kind's samples; line: mean)", color=MUTED
     )
     figure.suptitle(title, x=0.01, ha="left", color=INK, weight="bold", fontsize=11)
     return figure

@@ -21,6 +21,10 @@ SHORT_TITLES = {
     "ap_last_given_prob": "AP, last probability",
     "auroc_importance": "AUROC, importance α",
     "ap_importance": "AP, importance α",
+    "auroc_wrong_prob": "AUROC, P(label wrong)",
+    "ap_wrong_prob": "AP, P(label wrong)",
+    "noise_estimated": "Labels wrong, as estimated, %",
+    "wrong_prob_error": "Calibration error, P(label wrong)",
     "rank_margin": "δ1, learned",
 }
 """Name of a measure → heading of its column, in the order of the columns."""
@@ -35,7 +39,7 @@ def _average_precision(score: str) -> Measure:
 
 
 _PRECISIONS = tuple(
-    _average_precision(score) for score in ("mean_given_prob", "last_given_prob", "importance")
+    _average_precision(score) for score in ("mean_given_prob", "last_given_prob", "importance", "wrong_prob")
 )
 OTHER_MEASURES = (*MEASURES[1:], *_PRECISIONS)
 

@@ -179,7 +179,23 @@ def _detection(ending: Ending | None) -> tuple[Panel, ...]:
             x_title="recall",
         ),
     )
-    return tuple(panel for panel in panels if panel)
+    return tuple(panel for panel in (*panels, _foretold(ending.wrong, ending.wrong_prob, known)) if panel)
+
+
+def _foretold(wrong: np.ndarray, wrong_prob: np.ndarray | None, known: np.ndarray) -> Panel | None:
+    """How often labels of each P(label wrong) are wrong."""
+    if wrong_prob is None:
+        return None
+    rows = known & ~np.isnan(wrong_prob)
+    found = reliability(wrong_prob[rows], wrong[rows])
+    return together(
+        "Labels found wrong by P(label wrong)",
+        [Series("found", [told for told, _, _ in found], [share for _, share, _ in found])],
+        x=share_axis("mean P(label wrong)"),
+        y=share_axis(""),
+        x_title="P(label wrong)",
+        diagonal=True,
+    )
 
 
 def _reliability(ending: Ending | None) -> Panel | None:

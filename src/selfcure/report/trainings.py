@@ -15,6 +15,7 @@ SCORE_NAMES = {
     "mean_given_prob": "mean probability of the given label",
     "last_given_prob": "last probability of the given label",
     "importance": "importance α",
+    "wrong_prob": "P(label wrong)",
 }
 
 

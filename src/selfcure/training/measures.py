@@ -15,7 +15,8 @@ def measure_training(
     current: np.ndarray,
     truth: np.ndarray,
 ) -> dict[str, Any]:
-    """Accuracy against original and true labels, importance, cure, and how well scores find the wrong labels.
+    """Accuracy against original and true labels, importance, cure, how well scores find the wrong labels, and what a
+    method that gives P(label wrong) says of the noise.
 
     Args:
         columns: the epoch's evidence, each [N]; samples that the epoch did not draw are left out.
@@ -31,6 +32,9 @@ def measure_training(
     if "importance" in columns:
         result["importance"] = importance_statistics(columns["importance"][drawn])
         suspicion["importance"] = -columns["importance"]
+    if "wrong_prob" in columns:
+        suspicion["wrong_prob"] = columns["wrong_prob"]
+        result["label_noise"] = {"estimated": float(columns["wrong_prob"][drawn].mean())}
     if known.any():
         if (known & drawn).any():
             result["accuracy_true"] = float((columns["prediction"] == truth)[known & drawn].mean())
@@ -39,6 +43,11 @@ def measure_training(
         for name, score in suspicion.items():
             rows = known & ~np.isnan(score)
             result["detection"] |= metrics.detection((original != truth)[rows], {name: score[rows]})
+        if "wrong_prob" in columns and (known & drawn).any():
+            rows = known & drawn
+            result["label_noise"]["calibration_error"] = metrics.expected_calibration_error(
+                columns["wrong_prob"][rows], (original != truth)[rows]
+            )
     return result
 
 

@@ -1,0 +1,40 @@
+"""What is said of the training samples after an epoch."""
+
+import numpy as np
+import pytest
+
+from selfcure.training.measures import measure_training
+
+LABELS = np.array([0, 1, 1, 0])
+TRUTH = np.array([0, 0, 1, -1])
+COLUMNS = {
+    "prediction": np.array([0, 0, 1, 0]),
+    "original_prob": np.array([0.9, 0.2, 0.8, 0.7]),
+    "wrong_prob": np.array([0.1, 0.7, 0.1, 0.3]),
+}
+
+
+def measured(columns=COLUMNS, truth=TRUTH):
+    return measure_training(columns, COLUMNS["original_prob"], original=LABELS, current=LABELS, truth=truth)
+
+
+def test_noise_as_a_method_tells_it_is_held_against_the_truth():
+    # Two at 0.1 that are right, one at 0.7 that is wrong: (2·0.1 + 0.3) / 3; the sample without a truth counts for the
+    # estimate alone.
+    noise = measured()["label_noise"]
+    assert noise["estimated"] == pytest.approx(0.3)
+    assert noise["calibration_error"] == pytest.approx(0.5 / 3)
+    assert measured()["detection"]["wrong_prob"]["auroc"] == 1.0
+
+
+def test_without_a_truth_there_is_the_estimate_alone():
+    result = measured(truth=np.full(4, -1))
+    assert set(result["label_noise"]) == {"estimated"}
+    assert "detection" not in result
+
+
+def test_a_method_that_tells_nothing_has_no_estimate():
+    columns = {name: values for name, values in COLUMNS.items() if name != "wrong_prob"}
+    result = measured(columns)
+    assert "label_noise" not in result
+    assert "wrong_prob" not in result["detection"]
