@@ -52,7 +52,8 @@ def run_demo(
         drawing: called with (done, total) while faces are drawn.
 
     Returns:
-        Plain JSON, also in ``result.json``: per method its validation accuracy, cure and detection, and the pictures.
+        Plain JSON, also in ``result.json``: per method its validation accuracy, cure, detection and estimate of the
+        noise, and the pictures.
 
     Raises:
         SelfcureError: ``out`` holds something else.
@@ -81,6 +82,7 @@ def run_demo(
             "accuracy_true": last["accuracy_true"],
             "cure": last["cure"],
             "detection": last["detection"],
+            "label_noise": last.get("label_noise"),
         }
     split = dataset.split("train")
     pictures = [

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from cyclopts import App
 
-from selfcure.cli import data, labels, train
+from selfcure.cli import collect, data, labels, train
 from selfcure.cli.benchmark import benchmark
 from selfcure.cli.demo import demo
 from selfcure.cli.export import export
@@ -37,6 +37,7 @@ Try it on synthetic faces with `selfcure demo`, or on your own, step by step:
 )
 app.command(demo, sort_key=0, help_epilogue="")
 app.command(data.app)
+app.command(collect.app)
 app.command(train.train, sort_key=2, help_epilogue="")
 app.command(train.evaluate, sort_key=3, help_epilogue="")
 app.command(labels.app)
