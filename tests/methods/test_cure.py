@@ -49,7 +49,7 @@ def begun(method: Cure, strength: float = 3.0, epochs: int = 6) -> Cure:
 
 
 def test_plain_cross_entropy_until_it_starts():
-    method = started()
+    method = started(start_error_ratio=0.0)
     logits = torch.randn(NUM, K)
     for epoch in range(1, 7):
         method.begin_epoch(epoch, no_outputs)
@@ -59,6 +59,27 @@ def test_plain_cross_entropy_until_it_starts():
         assert set(output.scores) == {"importance"}
     method.begin_epoch(7, no_outputs)
     assert method.transition is not None
+
+
+def test_it_starts_early_where_the_network_is_the_better_judge():
+    good, bad = started(), started()
+    step(good, truthful(3.0))
+    astray = IDS // 2 % 2 == 1  # half of its predictions are wrong, and less sure
+    step(bad, torch.where(astray[:, None], truthful(1.0).roll(1, 1), truthful(3.0)))
+    for method in (good, bad):
+        method.begin_epoch(2, no_outputs)
+    assert good.transition is not None
+    assert bad.transition is None
+
+
+def test_the_noise_stays_as_the_good_judge_found_it_while_labels_are_learned_by_heart():
+    method = begun(started(), epochs=2)
+    assert method.settled
+    found = method.transition.clone()
+    for epoch in range(3, 20):
+        step(method, 5.0 * F.one_hot(GIVEN, K).float(), epoch=epoch)
+        method.begin_epoch(epoch + 1, no_outputs)
+    assert torch.equal(method.transition, found)
 
 
 def test_labels_are_weighed_by_the_evidence_of_the_epochs_before():
@@ -148,6 +169,7 @@ def test_memory_comes_back_and_goes_on_alike():
         {"budget": -0.1},
         {"start_share": 1.0},
         {"top_share": 0.0},
+        {"start_error_ratio": -1.0},
         {"momentum": float("nan")},
     ],
 )

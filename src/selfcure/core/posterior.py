@@ -49,6 +49,24 @@ def transition_matrix(
     return counts / counts.sum(dim=1, keepdim=True)
 
 
+def error_rates(probs: Tensor, labels: Tensor, transition: Tensor) -> tuple[float, float]:
+    """How often the network errs, and how often the labels do; both 0 … 1 and estimated without the truth.
+
+    The labels' rate is that of ``transition`` for the predicted classes. What they disagree beyond it is the network's
+    error, if both err independently: P(agree) = (1 − network)·(1 − labels), but for errors that coincide.
+
+    Half of the labels agree with the prediction, and a fifth is noise: 0.5 = (1 − 0.375)·0.8:
+
+    >>> probs = torch.tensor([[0.9, 0.1]] * 4)
+    >>> error_rates(probs, torch.tensor([0, 0, 1, 1]), torch.tensor([[0.8, 0.2], [0.2, 0.8]]))
+    (0.375, 0.2)
+    """
+    prediction = probs.argmax(dim=1)
+    agreement = float((prediction == labels).double().mean())
+    kept = float(transition.diagonal()[prediction].double().mean())
+    return max(0.0, round(1 - agreement / kept, 6)), round(1 - kept, 6)
+
+
 def sharpness(probs: Tensor, labels: Tensor, transition: Tensor) -> float:
     """The exponent s for which p^s, normalised, explains the given labels best: Σ log Σ_k p_s(k)·T[k, y] is largest.
 

@@ -6,11 +6,13 @@ predictions of all epochs so far and from how often labels go wrong; how far an 
 as in SCN a sigmoid on the features.
 
 p̄_i ← β·p̄_i + (1 − β)·p_i                    predictions pooled over epochs and augmented views, each before its step
-T[k, y], s                                   noise and sharpness, estimated before every epoch from p̄ and the given labels
+T[k, y], s                                   noise and sharpness, estimated before an epoch from p̄ and the given labels
 q_i(k) ∝ p̄_i(k)^s · T[k, y_i]                the true class, given image and original label
 L = Σ_i q_i(y_i)·CE(p_i, y_i) / Σ_i q_i(y_i)   the original labels, weighed
 
-for epochs from ``start_share`` of the training on; before that plain cross-entropy. A distrusted label teaches little, so
+and before the network is a good enough judge plain cross-entropy: labels are weighed from the epoch on at which it errs
+half as often as they do, both estimated, or after ``start_share`` of the training. Too early it misjudges, too late it has
+learned the wrong labels by heart; so once it is that good T is kept as it is then. A distrusted label teaches little, so
 the network does not come to believe it, and its prediction stays a witness. P(label wrong) = 1 − q_i(y_i). A label is
 changed to arg max q_i where q_i(y_i) is lowest, as far as the expected number of right labels that this breaks stays
 within ``budget``; always judged against the original label, so each epoch may take it back. Training itself uses the
@@ -33,7 +35,13 @@ from torch import Tensor, nn
 
 from selfcure.core import Batch, RelabelDecisions, StepOutput, TrainingSet
 from selfcure.core.pooling import PooledPredictions
-from selfcure.core.posterior import change_threshold, label_posterior, sharpness, transition_matrix
+from selfcure.core.posterior import (
+    change_threshold,
+    error_rates,
+    label_posterior,
+    sharpness,
+    transition_matrix,
+)
 from selfcure.errors import SelfcureError
 from selfcure.methods.base import Forward, Method, Outputs
 
@@ -45,7 +53,10 @@ class CureConfig:
     momentum: float = 0.8
     """β, share of a sample's pooled prediction that stays at each update."""
     start_share: float = 0.6
-    """Share of the epochs that pass in plain training before labels are weighed."""
+    """Share of the epochs after which labels are weighed at the latest."""
+    start_error_ratio: float = 0.5
+    """Labels are weighed as soon as the network errs less often than this for each error of theirs; 0: not before
+    ``start_share``."""
     weigh: bool = True
     """Weigh the labels; without it training stays plain and labels are only judged."""
     budget: float = 0.01
@@ -56,7 +67,12 @@ class CureConfig:
     """Give classifier and importance a bias; as in SCN's recipe of the same name."""
 
     def __post_init__(self) -> None:
-        for name, high in (("momentum", 1), ("start_share", 1), ("budget", 1)):
+        for name, high in (
+            ("momentum", 1),
+            ("start_share", 1),
+            ("budget", 1),
+            ("start_error_ratio", float("inf")),
+        ):
             value = getattr(self, name)
             if not 0 <= value < high:
                 raise SelfcureError(f"{name} must be at least 0 and below {high}, not {value}")
@@ -95,6 +111,8 @@ class Cure(Method):
 
     transition: Tensor | None = None
     """[K, K] T; none before labels are weighed."""
+    settled = False
+    """T is kept from now on."""
     sharpness = 1.0
     """s."""
     threshold = 0.0
@@ -111,16 +129,23 @@ class Cure(Method):
             raise SelfcureError(
                 "cure judges labels by the epochs before and needs at least 2 epochs; set --epochs"
             )
-        self.first_epoch = min(max(2, 1 + round(self.config.start_share * num_epochs)), num_epochs)
+        self.latest_start = min(max(2, 1 + round(self.config.start_share * num_epochs)), num_epochs)
         values = torch.zeros(len(training_set), training_set.num_classes)
         self.pool = PooledPredictions(values, momentum=self.config.momentum)
 
     def begin_epoch(self, epoch: int, outputs: Callable[[], Outputs]) -> None:
-        if epoch < self.first_epoch:
+        if epoch == 1:
             return
         probs = self.pool.mean()
         labels = self.labels.to(probs.device)
-        self.transition = transition_matrix(probs, labels, top_share=self.config.top_share)
+        if not self.settled:
+            transition = transition_matrix(probs, labels, top_share=self.config.top_share)
+            network, noise = error_rates(probs, labels, transition)
+            self.settled = network < self.config.start_error_ratio * noise
+            if not self.settled and epoch < self.latest_start:
+                return
+            self.transition = transition
+        assert self.transition is not None
         self.sharpness = sharpness(probs, labels, self.transition)
         posterior = label_posterior(probs, labels, self.transition, self.sharpness)
         self.threshold = change_threshold(posterior, labels, self.config.budget)
@@ -173,7 +198,7 @@ class Cure(Method):
     def state_dict(self) -> dict[str, Tensor]:
         state = {"pooled": self.pool.values.cpu()}
         if self.transition is not None:
-            numbers = torch.tensor([self.sharpness, self.threshold], dtype=torch.float64)
+            numbers = torch.tensor([self.sharpness, self.threshold, self.settled], dtype=torch.float64)
             state |= {"transition": self.transition.cpu(), "numbers": numbers}
         return state
 
@@ -181,4 +206,5 @@ class Cure(Method):
         self.pool.values = state["pooled"].clone()
         if "transition" in state:
             self.transition = state["transition"].clone()
-            self.sharpness, self.threshold = state["numbers"].tolist()
+            self.sharpness, self.threshold, settled = state["numbers"].tolist()
+            self.settled = bool(settled)
