@@ -72,6 +72,13 @@ def test_it_starts_early_where_the_network_is_the_better_judge():
     assert bad.transition is None
 
 
+def test_a_network_that_knows_nothing_is_no_judge():
+    method = started()
+    step(method, torch.randn(NUM, K, generator=torch.Generator().manual_seed(0)))
+    method.begin_epoch(2, no_outputs)
+    assert method.transition is None
+
+
 def test_the_noise_stays_as_the_good_judge_found_it_while_labels_are_learned_by_heart():
     method = begun(started(), epochs=2)
     assert method.settled

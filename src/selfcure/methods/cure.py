@@ -11,9 +11,9 @@ q_i(k) ∝ p̄_i(k)^s · T[k, y_i]                the true class, given image an
 L = Σ_i q_i(y_i)·CE(p_i, y_i) / Σ_i q_i(y_i)   the original labels, weighed
 
 and before the network is a good enough judge plain cross-entropy: labels are weighed from the epoch on at which it errs
-half as often as they do, both estimated, or after ``start_share`` of the training. Too early it misjudges, too late it has
-learned the wrong labels by heart; so once it is that good T is kept as it is then. A distrusted label teaches little, so
-the network does not come to believe it, and its prediction stays a witness. P(label wrong) = 1 − q_i(y_i). A label is
+half as often as they do, both estimated, and agrees with most of them, or after ``start_share`` of the training. Too early
+it misjudges, too late it has learned the wrong labels by heart; so once it is that good T is kept as it is then. A
+distrusted label teaches little, so the network does not come to believe it, and its prediction stays a witness. P(label wrong) = 1 − q_i(y_i). A label is
 changed to arg max q_i where q_i(y_i) is lowest, as far as the expected number of right labels that this breaks stays
 within ``budget``; always judged against the original label, so each epoch may take it back. Training itself uses the
 original labels alone: learning from its own changes would make the network sure of its mistakes.
@@ -141,7 +141,9 @@ class Cure(Method):
         if not self.settled:
             transition = transition_matrix(probs, labels, top_share=self.config.top_share)
             network, noise = error_rates(probs, labels, transition)
-            self.settled = network < self.config.start_error_ratio * noise
+            # A network that knows nothing is no surer where it is right: all disagreement would pass for noise.
+            agrees_with_most = (1 - network) * (1 - noise) > 0.5
+            self.settled = agrees_with_most and network < self.config.start_error_ratio * noise
             if not self.settled and epoch < self.latest_start:
                 return
             self.transition = transition
