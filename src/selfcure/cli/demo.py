@@ -10,7 +10,7 @@ from selfcure.cli.tables import results
 
 
 def demo(*, out: Path = Path("selfcure-demo"), json: Flag = False) -> None:
-    """Synthetic faces with planted label errors: plain training beside SCN, a table and pictures, in minutes.
+    """Synthetic faces with planted label errors: plain training, SCN and cure, a table and pictures, in minutes.
 
     Parameters
     ----------
