@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar, cast
 
 from selfcure.errors import SelfcureError, check_choice
-from selfcure.faces.extraction import _one_thread
+from selfcure.faces.extraction import one_thread
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ def in_order(results: Iterable[tuple[tuple[int, Any], Result]]) -> Iterator[Resu
 
 def _here(job: Callable[[Task], Result], tasks: Iterator[Task], num: int) -> Iterator[tuple[Task, Result]]:
     for task in tasks:
-        with _one_thread():
+        with one_thread():
             result = job(task)
         yield task, result
 
@@ -128,7 +128,7 @@ def _serve(pipe: Connection, job: Callable[[Any], Any]) -> None:
             return
         answer: Any
         try:
-            with _one_thread():
+            with one_thread():
                 answer = job(task)
         except SelfcureError as error:
             answer = error
@@ -156,7 +156,7 @@ class _Actor:
         self._job = job
 
     def work(self, task: Any) -> Any:
-        with _one_thread():
+        with one_thread():
             return self._job(task)
 
 

@@ -21,7 +21,7 @@ from selfcure.collect.tracks import FIELDS
 from selfcure.data.folder import MANIFEST, Dataset, FolderWriter, Skip, folder_schema
 from selfcure.data.readers.subjects import share_of_groups
 from selfcure.errors import SelfcureError
-from selfcure.faces.pipeline import _Count, _shards, _tables
+from selfcure.faces.pipeline import ProgressCount, into_shards, shard_rows
 
 _CHUNK_FRAMES = 128
 """What a worker gets at a time."""
@@ -59,7 +59,9 @@ def cut_frames(
     by_split = _by_split(project, settings, left_out)
     # A stretch has what these helpers of `selfcure faces` need of an item: its weight.
     shards: dict[str, Any] = {
-        split: list(_shards(cast(Any, _chunks(some)), shard_size)) for split, some in by_split.items() if some
+        split: list(into_shards(cast(Any, _chunks(some)), shard_size))
+        for split, some in by_split.items()
+        if some
     }
     made_from = _digest(itertools.chain.from_iterable(by_split.values()), settings)
     if (out / MANIFEST).is_file():
@@ -114,14 +116,14 @@ def _write(
     missing = [(split, index) for split, index in everything if not writer.has(split, index)]
     chunks = [chunk for split, index in missing for chunk in shards[split][index]]
     total = sum(_weight(chunk) for split, index in everything for chunk in shards[split][index])
-    count = _Count(progress, total, sum(map(_weight, chunks)))
+    count = ProgressCount(progress, total, sum(map(_weight, chunks)))
     shared = share_out(job, enumerate(chunks), workers=min(workers, max(1, len(chunks))), engine=engine)
     results = in_order(shared)
     schema = folder_schema(writer.class_names, COLUMNS)
     try:
         for split, index in missing:
             skipped: list[Skip] = []
-            rows = _tables(shards[split][index], results, schema, skipped, count)
+            rows = shard_rows(shards[split][index], results, schema, skipped, count)
             writer.write(split, index, rows, skipped)
     finally:
         shared.close()  # type: ignore[attr-defined]  # a generator, which ends its workers

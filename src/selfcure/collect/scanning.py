@@ -14,7 +14,7 @@ from selfcure.collect.shots import SIDE, Shots
 from selfcure.collect.tracks import Sight, Track, follow
 from selfcure.data.readers.base import Reject
 from selfcure.faces.detection import Detector
-from selfcure.faces.videos import _EPSILON, _duration, _open, _timed, _video_stream
+from selfcure.faces.videos import EPSILON, open_video, timed_frames, video_duration, video_stream
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -91,7 +91,7 @@ class _Scanner:
         self._end = time_sec
         cuts = self._shots.add(small, time_sec)
         self._looks.add(time_sec, small)
-        index = math.floor((time_sec + _EPSILON) * self._settings.fps)
+        index = math.floor((time_sec + EPSILON) * self._settings.fps)
         if index > self._last_sample:
             self._last_sample = index
             self._batch.append((time_sec, *self._for_faces(frame)))
@@ -161,14 +161,14 @@ def _frames(path: Path) -> "Iterator[tuple[float, VideoFrame]]":
 
     end = 0.0
     try:
-        with _open(path) as container:
-            stream = _video_stream(container)
+        with open_video(path) as container:
+            stream = video_stream(container)
             stream.codec_context.thread_count = 1  # workers share the processors among them
-            for time_sec, frame in _timed(container, stream, from_start=True):
+            for time_sec, frame in timed_frames(container, stream, from_start=True):
                 if time_sec is not None:
                     end = max(end, time_sec)
                     yield time_sec, frame
-            stated = _duration(container, stream)
+            stated = video_duration(container, stream)
     except av.FFmpegError as error:
         raise Reject(f"damaged after {end:.1f} s" if end else "damaged") from error
     if stated and end < 0.95 * stated - 1:

@@ -132,7 +132,7 @@ class Worker:
         """
         self._detector = self._detector or self._settings.build_detector()
         found = Rows()
-        with _one_thread():
+        with one_thread():
             for batch in self._batches(items, found.skipped):
                 faces = self._detector.detect([picture.pixels for picture in batch])
                 for picture, these in zip(batch, faces, strict=True):
@@ -210,7 +210,8 @@ def encode(pixels: np.ndarray, format: str) -> bytes:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """torch on one thread inside, as before outside: workers share the cores among them."""
     import torch
 
     before = torch.get_num_threads()

@@ -75,7 +75,7 @@ def extract_faces(
     if settings.weights or settings.device != "cpu":
         settings.build_detector()  # what is wrong with it is said before anything is written
     items, repeated = _by_split(found.items)
-    shards = {split: list(_shards(_chunks(some), shard_size)) for split, some in items.items() if some}
+    shards = {split: list(into_shards(_chunks(some), shard_size)) for split, some in items.items() if some}
     options = asdict(settings) | {"labels": found.labels_from}
     fields = [*found.extra_fields, *face_fields(with_videos=found.has_videos)]
     writer = FolderWriter(
@@ -98,7 +98,7 @@ def extract_faces(
     ]
     chunks = [chunk for split, index in missing for chunk in shards[split][index]]
     to_do = sum(map(_weight, chunks))
-    count = _Count(progress, sum(item.weight for some in items.values() for item in some), to_do)
+    count = ProgressCount(progress, sum(item.weight for some in items.values() for item in some), to_do)
     run = (
         run_here
         if engine == "local" and (workers == 1 or (workers is None and to_do < _FEW))
@@ -110,7 +110,7 @@ def extract_faces(
         for split, index in missing:
             skipped: list[Skip] = []
             writer.write(
-                split, index, _tables(shards[split][index], results, schema, skipped, count), skipped
+                split, index, shard_rows(shards[split][index], results, schema, skipped, count), skipped
             )
     finally:
         results.close()  # type: ignore[attr-defined]  # a generator, which ends its workers
@@ -152,7 +152,7 @@ def describe_faces(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-class _Count:
+class ProgressCount:
     """Passes on how much is done, of which some was before this run."""
 
     def __init__(self, progress: Callable[[int, int], None] | None, total: int, to_do: int):
@@ -193,7 +193,8 @@ def _weight(chunk: Sequence[Item]) -> int:
     return sum(item.weight for item in chunk)
 
 
-def _shards(chunks: Iterator[list[Item]], size: int) -> Iterator[list[list[Item]]]:
+def into_shards(chunks: Iterator[list[Item]], size: int) -> Iterator[list[list[Item]]]:
+    """Chunks gathered into shards of about ``size`` images each, none of them split."""
     shard: list[list[Item]] = []
     weight = 0
     for chunk in chunks:
@@ -216,12 +217,12 @@ def _digest(items: Sequence[Item]) -> str:
     return digest.hexdigest()
 
 
-def _tables(
+def shard_rows(
     shard: Sequence[Sequence[Item]],
     results: Iterator[Rows],
     schema: pa.Schema,
     skipped: list[Skip],
-    count: _Count,
+    count: ProgressCount,
 ) -> Iterator[pa.Table]:
     """A shard's rows, taken from the results of all chunks; what was left out is added to ``skipped``."""
     rows: list[dict[str, Any]] = []

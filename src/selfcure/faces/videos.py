@@ -34,7 +34,7 @@ VIDEO_SUFFIXES = frozenset(
         ".ogv",
     }
 )
-_EPSILON = 1e-6
+EPSILON = 1e-6
 """Seconds that a frame may be early: rates such as 29.97 are not exact in a file's ticks."""
 
 
@@ -60,8 +60,8 @@ def count_samples(path: str | Path, fps: float) -> int | None:
     Raises:
         Reject: not a video, or without a picture.
     """
-    with _open(path) as container:
-        duration = _duration(container, _video_stream(container))
+    with open_video(path) as container:
+        duration = video_duration(container, video_stream(container))
     return None if duration is None else max(1, math.ceil(duration * fps))
 
 
@@ -77,17 +77,17 @@ def sample_frames(path: str | Path, fps: float, first: int = 0, stop: int | None
 
     try:
         for attempt in (first, 0) if first else (0,):
-            with _open(path) as container:
-                stream = _video_stream(container)
+            with open_video(path) as container:
+                stream = video_stream(container)
                 if attempt and not _seek(container, stream, attempt / fps):
                     continue
-                frames = _timed(container, stream, from_start=not attempt)
+                frames = timed_frames(container, stream, from_start=not attempt)
                 head = next(frames, None)
                 # What a seek gives may begin too late, or not say when it is.
-                if attempt and (head is None or head[0] is None or head[0] > attempt / fps + _EPSILON):
+                if attempt and (head is None or head[0] is None or head[0] > attempt / fps + EPSILON):
                     continue
                 end = yield from _sampled(head, frames, fps, first, stop)
-                stated = _duration(container, stream)
+                stated = video_duration(container, stream)
                 # What was cut off FFmpeg passes over in silence.
                 if stop is None and stated and end < 0.95 * stated - 1:
                     raise Reject("video ends before its stated length")
@@ -108,7 +108,7 @@ def _sampled(
     while head is not None:
         time, frame = head
         if time is not None:
-            index = math.floor((time + _EPSILON) * fps)
+            index = math.floor((time + EPSILON) * fps)
             if stop is not None and index >= stop:
                 return time
             if index > last and index >= first:
@@ -118,7 +118,7 @@ def _sampled(
     return end
 
 
-def _timed(
+def timed_frames(
     container: "InputContainer", stream: "VideoStream", *, from_start: bool
 ) -> "Iterator[tuple[float | None, VideoFrame]]":
     """Frames and their seconds since the stream's start; counted where the file has no times."""
@@ -150,7 +150,12 @@ def _upright(frame: "VideoFrame") -> np.ndarray:
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
-def _open(path: str | Path) -> "InputContainer":
+def open_video(path: str | Path) -> "InputContainer":
+    """A file to decode, closed by ``with``.
+
+    Raises:
+        Reject: it is empty or no video.
+    """
     import av
 
     if not Path(path).stat().st_size:
@@ -161,14 +166,19 @@ def _open(path: str | Path) -> "InputContainer":
         raise Reject("not a readable video") from error
 
 
-def _duration(container: "InputContainer", stream: "VideoStream") -> float | None:
+def video_duration(container: "InputContainer", stream: "VideoStream") -> float | None:
     """Seconds, as the file states."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / 1e6 if container.duration else None
 
 
-def _video_stream(container: "InputContainer") -> "VideoStream":
+def video_stream(container: "InputContainer") -> "VideoStream":
+    """The moving pictures of a file.
+
+    Raises:
+        Reject: there are none.
+    """
     # A cover picture is a video stream too.
     streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not streams:
