@@ -64,8 +64,8 @@ def test_every_command_with_json_is_in_the_table():
         if "json" in inspect.signature(function).parameters
     }
     tested = {next(name for name in with_json if line.startswith(name + " ")) for line in JSON_COMMANDS}
-    # Tested with a small one below, and where there are faces and finished networks.
-    assert with_json - tested == {"demo", "export", "faces", "predict"}
+    # Tested with a small one below, and where there are faces, finished networks and saved predictions.
+    assert with_json - tested == {"demo", "export", "faces", "labels detect", "predict"}
 
 
 def test_json_of_numbers_that_are_not_finite(capsys):
@@ -105,6 +105,7 @@ TWINS = {
     ("data", "synth"): "write_synthetic",
     ("labels", "export"): "export_labels",
     ("labels", "diff"): "diff_labels",
+    ("labels", "detect"): "detect",
 }
 
 
@@ -303,10 +304,15 @@ def test_demo_prints_one_table(command, place, monkeypatch):
     result = command("demo --out 'my demo'")
     assert result.code == 0, result.err
     assert result.out.startswith("60 synthetic faces, 25.0 % wrong labels planted\n")
-    assert re.search(r"^ +plain +scn$", result.out, re.MULTILINE)
-    assert re.search(r"^validation accuracy +[\d.]+ % +[\d.]+ %$", result.out, re.MULTILINE)
+    assert re.search(r"^ +plain +scn +cure$", result.out, re.MULTILINE)
+    assert re.search(r"^validation accuracy( +[\d.]+ %){3}$", result.out, re.MULTILINE)
     assert "plain · " in result.err
     assert "scn · " in result.err
+    assert "cure · " in result.err
     for line in result.err.split("pictures:\n")[1].splitlines():
         assert (place / line.strip()).is_file()
-    assert strict(command("demo --out 'my demo' --json").out)["methods"].keys() == {"plain", "scn"}
+    assert strict(command("demo --out 'my demo' --json").out)["methods"].keys() == {
+        "plain",
+        "scn",
+        "cure",
+    }

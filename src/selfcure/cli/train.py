@@ -47,8 +47,8 @@ def train(
     out
         Run folder to make, or with --resume to go on with.
     method
-        How to train: plain, scn (default), curriculumnet, metacleaner, rul, eac, dmue, coteaching, elr, gce,
-        label-smoothing, confident-learning.
+        How to train: plain, scn (default), cure, curriculumnet, metacleaner, rul, eac, dmue, coteaching, elr,
+        gce, label-smoothing, confident-learning.
     recipe
         paper (default): as in the paper's text; reference: as in the authors' public code; modern: ours, for few epochs from
         scratch.
