@@ -22,7 +22,7 @@ def test_features_have_the_size_it_names(name):
     assert not torch.equal(features[0], features[1])
 
 
-@pytest.mark.parametrize("name", ["compact", "resnet18"])
+@pytest.mark.parametrize("name", ["compact", "small", "resnet18"])
 @pytest.mark.parametrize("size_px", [16, 48, 61])
 def test_images_of_any_size_are_taken(name, size_px):
     network, num_features = build_backbone(name)
@@ -41,8 +41,9 @@ def test_weights_belong_to_the_seed(name):
     assert any(not torch.equal(first[k], other[k]) for k in first)
 
 
-def test_every_weight_gets_a_gradient():
-    network, _ = build_backbone("compact")
+@pytest.mark.parametrize("name", ["compact", "small"])
+def test_every_weight_gets_a_gradient(name):
+    network, _ = build_backbone(name)
     network.train()(torch.randn(4, 3, 32, 32)).square().sum().backward()
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None, key
@@ -58,6 +59,23 @@ def test_compact_is_much_smaller_than_resnet18():
         16 + 32 + 2 * 64 + 2 * 128
     )
     assert resnet > 30 * compact
+
+
+def test_small_is_a_residual_network_of_four_stages():
+    network, _ = build_backbone("small")
+
+    def block(before: int, width: int) -> int:  # two convolutions, their batch norms, and the shortcut's
+        return 9 * width * (before + width) + 4 * width + (width * before + 2 * width) * (before != width)
+
+    blocks = ((24, 24), (24, 48), (48, 48), (48, 96), (96, 96), (96, 160), (160, 160))
+    assert sum(p.numel() for p in network.parameters()) == 27 * 24 + 48 + sum(block(*b) for b in blocks)
+    image = torch.randn(1, 3, 48, 48)
+    assert network.eval().forward_features(image).shape == (1, 160, 3, 3)
+    block = network.stages[1][1]
+    for parameter in block.convolutions.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = torch.rand(1, 48, 12, 12)
+    torch.testing.assert_close(block(x), x)
 
 
 @pytest.mark.parametrize(("name", "hint"), [("compat", "compact"), ("resnet-18", "resnet18")])

@@ -255,3 +255,16 @@ def test_annotator_who_labelled_nothing(parent: Dataset, tmp_path: Path) -> None
             labels=tmp_path / "l.csv",
             splits=["train", "validation"],
         )
+
+
+def test_noise_takes_the_soft_labels_away(tmp_path) -> None:
+    """A label that kept its soft one would show that it was not flipped."""
+    votes = [6, 0, 0, 3, 0, 0, 0, 0, 1, 0]
+    rows = "".join(f'fer{k:07}.png,"(0, 0, 48, 48)",{",".join(map(str, votes))}\n' for k in range(10))
+    files = {f"FER2013Train/fer{k:07}.png": png(k) for k in range(10)} | {"FER2013Train/label.csv": rows}
+    write_files(tmp_path / "ferplus", files)
+    clean = import_dataset("ferplus", tmp_path / "ferplus", out=tmp_path / "clean", soft_labels=True)
+    assert clean.split("train").soft_labels is not None
+    noisy = add_noise(clean.path, out=tmp_path / "noisy", kind="symmetric", rate=0.3)
+    assert noisy.split("train").column("soft_label").null_count == 10
+    assert noisy.split("train").soft_labels is None

@@ -4,12 +4,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sources import VOTES, contents, png, write_files, zip_files
 
 from selfcure.data.importing import import_dataset
 from selfcure.data.readers.base import Listing, Reject
-from selfcure.data.readers.ferplus import argmax, majority, read
+from selfcure.data.readers.ferplus import argmax, majority, read, vote_shares
 from selfcure.errors import SelfcureError
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
@@ -51,6 +52,23 @@ def test_argmax_takes_the_first_of_equals_and_ignores_unknown() -> None:
     assert argmax([0, 3, 0, 3, 0, 0, 0, 0, 4, 0]) == 1
     with pytest.raises(Reject, match=r"^no vote for any emotion$"):
         argmax([0, 0, 0, 0, 0, 0, 0, 0, 5, 5])
+
+
+def test_vote_shares_are_of_the_emotions_and_single_votes_are_dropped() -> None:
+    assert vote_shares([0, 3, 0, 2, 1, 0, 0, 0, 4, 0]) == [0, 0.6, 0, 0.4, 0, 0, 0, 0]
+    assert vote_shares([1, 0, 0, 1, 0, 0, 0, 0, 4, 0]) == [0.5, 0, 0, 0.5, 0, 0, 0, 0], "all are single votes"
+
+
+def test_votes_become_soft_labels_on_request(ferplus: Path, tmp_path: Path) -> None:
+    split = import_dataset("ferplus", ferplus, out=tmp_path / "d", soft_labels=True).split("train")
+    votes = [VOTES["FER2013Train"][id_] for id_ in split.ids]
+    np.testing.assert_allclose(split.soft_labels, [vote_shares(row) for row in votes])
+    np.testing.assert_array_equal(split.soft_labels.argmax(axis=1), split.labels)
+    plain = import_dataset("ferplus", ferplus, out=tmp_path / "plain").split("train")
+    assert plain.soft_labels is None
+    np.testing.assert_array_equal(plain.labels, split.labels)
+    with pytest.raises(SelfcureError, match="with given_labels those are the truth"):
+        read(ferplus, soft_labels=True, given_labels="other.csv")
 
 
 def test_majority_is_the_default(ferplus: Path) -> None:

@@ -14,6 +14,7 @@ from selfcure.data.transforms import (
     erase,
     flip,
     flip_and_shift,
+    jitter,
     normalize,
     to_float,
 )
@@ -245,3 +246,76 @@ def test_reference_erases_with_the_mean_colour():
     )
     erased = (result == 0).all(1).flatten(1).any(1)
     assert 60 < erased.sum() < 140, "zero after normalisation is the mean colour"
+
+
+STILL = {
+    "max_degrees": 0.0,
+    "max_scale": 0.0,
+    "max_shift": 0.0,
+    "max_contrast": 0.0,
+    "max_brightness": 0.0,
+}
+
+
+def jittered(batch: torch.Tensor, **settings: float) -> torch.Tensor:
+    return jitter(to_float(batch), Draws(7, len(batch)), **{**STILL, **settings})
+
+
+def test_jitter_of_nothing_mirrors_half():
+    batch = images(400, 8, 8)
+    result, before = jittered(batch), to_float(batch)
+    mirrored = [torch.allclose(r, b.flip(2), atol=1e-5) for r, b in zip(result, before, strict=True)]
+    still = [torch.allclose(r, b, atol=1e-5) for r, b in zip(result, before, strict=True)]
+    assert all(m != s for m, s in zip(mirrored, still, strict=True))
+    assert 160 < sum(mirrored) < 240
+
+
+def bump(num: int, *, x: float = 0.0, y: float = 0.0, radius: float = 0.3) -> torch.Tensor:
+    """A smooth round spot at (x, y), both in −1 … 1."""
+    axis = torch.linspace(-1, 1, 49)
+    spot = torch.exp(-((axis[None] - x) ** 2 + (axis[:, None] - y) ** 2) / (2 * radius**2))
+    return (255 * spot).round().to(torch.uint8).expand(num, 3, 49, 49).contiguous()
+
+
+def centres(result: torch.Tensor) -> torch.Tensor:
+    """[B, 2] x and y of the spots, in −1 … 1."""
+    axis, mass = torch.linspace(-1, 1, 49), result[:, 0] ** 4  # the spot alone counts
+    return (
+        torch.stack(((mass.sum(1) * axis).sum(1), (mass.sum(2) * axis).sum(1)), 1) / mass.sum((1, 2))[:, None]
+    )
+
+
+def test_jitter_turns_about_the_middle_by_no_more_than_it_says():
+    round_spot = bump(200, radius=0.2)
+    torch.testing.assert_close(
+        jittered(round_spot, max_degrees=180.0), to_float(round_spot), atol=0.02, rtol=0
+    )
+    found = centres(jittered(bump(500, y=-0.5, radius=0.1), max_degrees=30.0))
+    torch.testing.assert_close(found.norm(dim=1), torch.full((500,), 0.5), atol=0.02, rtol=0)
+    degrees = torch.rad2deg(torch.atan2(found[:, 0], -found[:, 1]))
+    assert -31 < degrees.min() < -27
+    assert 27 < degrees.max() < 31
+
+
+def test_jitter_moves_and_scales_by_no_more_than_it_says():
+    found = centres(jittered(bump(500, radius=0.1), max_shift=0.1))
+    for axis in (0, 1):
+        assert -0.21 < found[:, axis].min() < -0.18
+        assert 0.18 < found[:, axis].max() < 0.21
+    grown = centres(jittered(bump(500, y=-0.4, radius=0.1), max_scale=0.2))[:, 1] / -0.4
+    assert 0.82 < grown.min() < 0.86  # seen through a window of 1.2 ×
+    assert 1.2 < grown.max() < 1.26
+
+
+def test_jitter_changes_contrast_and_brightness_by_no_more_than_it_says():
+    grey = torch.full((500, 3, 8, 8), 102, dtype=torch.uint8)  # 0.4
+    torch.testing.assert_close(jittered(grey, max_contrast=0.5), to_float(grey))
+    bright = jittered(grey, max_brightness=0.1).mean((1, 2, 3))
+    assert 0.3 <= bright.min() < 0.31
+    assert 0.49 < bright.max() <= 0.5
+    two = grey.clone()
+    two[..., :4] = 153  # 0.6
+    spread = jittered(two, max_contrast=0.5).amax((1, 2, 3)) - jittered(two, max_contrast=0.5).amin((1, 2, 3))
+    assert spread.min() + 1e-6 >= 0.1
+    assert spread.min() < 0.11
+    assert 0.29 < spread.max() < 0.3 + 1e-6

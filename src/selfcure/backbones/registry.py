@@ -9,9 +9,15 @@ from torch import nn
 
 from selfcure.backbones.compact import Compact
 from selfcure.backbones.improved_resnet import IR50, IResNet50
+from selfcure.backbones.small import Small
 from selfcure.errors import SelfcureError
 
-BACKBONES: dict[str, Callable[[], nn.Module]] = {"compact": Compact, "ir50": IR50, "iresnet50": IResNet50}
+BACKBONES: dict[str, Callable[[], nn.Module]] = {
+    "compact": Compact,
+    "small": Small,
+    "ir50": IR50,
+    "iresnet50": IResNet50,
+}
 """Name → function that builds our own networks; any other name is timm's."""
 
 

@@ -26,6 +26,7 @@ def import_(
     convention: str | None = None,
     given_labels: Path | None = None,
     given_column: str | None = None,
+    soft_labels: bool | None = None,
     path_column: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
@@ -63,6 +64,8 @@ def import_(
         ferplus: a csv with another annotator's labels, to train on; the crowd's become the true labels.
     given_column
         ferplus: the column of --given-labels with the labels, where it cannot be guessed.
+    soft_labels
+        ferplus: also keep the votes as soft labels, which plain, scn and label-smoothing learn from.
     path_column
         table: column with the image's path, relative to the table; by default path, image, file or the like.
     image_column
@@ -104,6 +107,7 @@ def import_(
         "convention": convention,
         "given_labels": given_labels,
         "given_column": given_column,
+        "soft_labels": soft_labels,
         "path_column": path_column,
         "image_column": image_column,
         "label_column": label_column,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selfcure.data.folder import SPLITS, UNKNOWN, Dataset, Skip, Split
+from selfcure.data.folder import SOFT_LABEL, SPLITS, UNKNOWN, Dataset, Skip, Split
 from selfcure.data.noise_kinds import by_matrix, confusion, noise_rate, pairwise, symmetric
 from selfcure.data.readers import LABEL_NUMBERS
 from selfcure.data.readers.base import Reject
@@ -252,6 +252,11 @@ def _relabelled(split: Split, change: _NewLabels) -> Change:
     def relabel(table: pa.Table, rows: slice) -> pa.Table:
         for name, values in (("label", change.labels[rows]), ("true_label", truth[rows])):
             table = table.set_column(table.column_names.index(name), name, pa.array(values))
+        if (
+            SOFT_LABEL in table.column_names
+        ):  # a label that kept its soft one would show that it was not changed
+            place, kind = table.column_names.index(SOFT_LABEL), table.schema.field(SOFT_LABEL).type
+            table = table.set_column(place, SOFT_LABEL, pa.nulls(len(table), kind))
         return table.filter(pa.array(change.labels[rows] != UNKNOWN))
 
     return relabel

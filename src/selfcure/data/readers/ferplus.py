@@ -16,10 +16,11 @@ import csv
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder import SOFT_LABEL, Skip
 from selfcure.data.readers.base import SPLIT_NAMES, Entry, Listing, Reject
 from selfcure.data.readers.tabular import GivenLabels
 from selfcure.data.readers.tree import Tree, is_image, open_tree
@@ -64,6 +65,17 @@ def argmax(votes: Sequence[int]) -> int:
     return list(emotions).index(max(emotions))
 
 
+def vote_shares(votes: Sequence[int]) -> list[float]:
+    """Shares of the emotions among the votes for any; single votes are dropped where an emotion has more.
+
+    >>> vote_shares([6, 0, 1, 2, 0, 0, 0, 0, 1, 0])
+    [0.75, 0.0, 0.0, 0.25, 0.0, 0.0, 0.0, 0.0]
+    """
+    emotions = votes[: len(EXPRESSIONS)]
+    kept = [count if count > 1 or max(emotions) == 1 else 0 for count in emotions]
+    return [count / sum(kept) for count in kept]
+
+
 CONVENTIONS: dict[str, Callable[[Sequence[int]], int]] = {"majority": majority, "argmax": argmax}
 
 
@@ -73,6 +85,7 @@ def read(
     convention: str = "majority",
     given_labels: str | Path | None = None,
     given_column: str | None = None,
+    soft_labels: bool = False,
 ) -> Listing:
     """List the images of FERPlus, labelled by the crowd's votes.
 
@@ -82,6 +95,8 @@ def read(
             :class:`~selfcure.data.readers.tabular.GivenLabels`). They become ``label``, and the crowd's
             ``true_label``; without it the crowd's are ``label`` and the truth is not known.
         given_column: the column of that table with the labels, where it cannot be guessed.
+        soft_labels: also write the votes as ``soft_label``, which the methods that can learn from (see
+            :func:`vote_shares`).
 
     Raises:
         SelfcureError: ``source`` is not this layout, or an option is not understood.
@@ -89,6 +104,11 @@ def read(
     check_choice("convention", convention, CONVENTIONS)
     if given_column is not None and given_labels is None:
         raise SelfcureError("given_column names a column of given_labels; give that too")
+    if soft_labels and given_labels is not None:
+        raise SelfcureError(
+            "soft_labels are the crowd's votes, and with given_labels those are the truth, which training must not see; "
+            "leave one of the two out"
+        )
     given = GivenLabels(Path(given_labels), EXPRESSIONS, column=given_column) if given_labels else None
     tree = open_tree(source)
     base = _base(tree)
@@ -108,8 +128,14 @@ def read(
             skipped.append(Skip(path, str(reason)))
             continue
         extra = {f"votes_{column}": count for column, count in zip(VOTES, votes, strict=True)}
+        if soft_labels:
+            extra[SOFT_LABEL] = vote_shares(votes)
         entries.append(Entry(name, FOLDERS[folder], path, label, truth if given else None, extra))
-    options = {"convention": convention}
+    options: dict[str, Any] = {"convention": convention}
+    fields = [pa.field(f"votes_{column}", pa.int16()) for column in VOTES]
+    if soft_labels:
+        options["soft_labels"] = True
+        fields.append(pa.field(SOFT_LABEL, pa.list_(pa.float32())))
     if given:
         options |= {"given_labels": str(given_labels)} | (
             {"given_column": given_column} if given_column else {}
@@ -121,7 +147,7 @@ def read(
         entries=entries,
         skipped=skipped,
         read_bytes=lambda entry: tree.read(entry.path),
-        extra_fields=[pa.field(f"votes_{column}", pa.int16()) for column in VOTES],
+        extra_fields=fields,
         options=options,
     )
 
