@@ -13,7 +13,7 @@ SOURCE = ROOT / "src" / "selfcure"
 # Lowest first. Packages of one line do not import each other; `selfcure/__init__` names everything and imports nothing.
 LAYERS = [
     {"errors"},
-    {"core"},
+    {"core", "models"},
     {"backbones", "data", "methods", "metrics", "runs"},
     {"detection", "faces", "labels", "training"},
     {"predict"},

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from selfcure import models
 from selfcure.cli import run as run_command
-from selfcure.predict import packaged
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_predict_writes_a_folder_once(command, model, photos, place):
 
 
 def test_predict_with_the_installations_model(command, model, photos, monkeypatch):
-    monkeypatch.setattr(packaged, "PACKAGED_MODEL", model)
+    monkeypatch.setattr(models, "ONNX", model)
     assert command("predict photos/a.png --whole --json").code == 0
     assert "does not exist" in command("predict rnu photos/a.png").err
 
@@ -95,7 +95,7 @@ def test_predict_with_the_installations_model(command, model, photos, monkeypatc
 MISTAKES = {
     "predict": "SOURCES is missing",
     "predict {model}": "name something to look at",
-    "predict photos/a.png": "photos/a.png is no run folder and no .onnx file; .* this installation brings none",
+    "predict photos/a.png": "photos/a.png is no run folder and no .onnx file; this installation brings no selfcure:ferplus",
     "predict rnu photos/a.png": "rnu does not exist; name a model",
     "predict unfinished photos/a.png": "unfinished is not finished",
     "predict text.txt photos/a.png": "text.txt is no run folder and no .onnx file",
@@ -135,7 +135,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("line", MISTAKES)
 def test_mistakes_are_one_line(line, command, model, photos, place, monkeypatch, tmp_path):
-    monkeypatch.setattr(packaged, "PACKAGED_MODEL", tmp_path / "nowhere.onnx")
+    monkeypatch.setattr(models, "ONNX", tmp_path / "nowhere.onnx")
     result = command(line.format(model=model))
     assert result.code == 2
     assert result.out == ""

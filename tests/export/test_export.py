@@ -31,6 +31,7 @@ def files(trained, tmp_path_factory):
             ("plain", "plain", ".onnx", {}),
             ("scn", "scn", ".onnx", {}),
             ("importance", "scn", ".onnx", {"importance": True, "align": "box", "margin": 0.1}),
+            ("float16", "plain", ".onnx", {"quantize": "float16"}),
             ("int8", "plain", ".onnx", {"quantize": "int8", "num_calibrate": 40}),
             ("torch", "scn", ".pt2", {"format": "torch-export"}),
         )
@@ -120,6 +121,19 @@ def test_int8_is_smaller_and_says_what_it_lost(files):
     assert kinds == {onnx.TensorProto.INT8}
 
 
+def test_float16_halves_the_file_and_hardly_changes_what_it_says(files):
+    small, large = files["float16"], files["plain"]
+    assert small.num_bytes < 0.6 * large.num_bytes
+    assert small.calibration is None
+    assert small.parity.agreement == 1
+    assert large.parity.max_difference < small.parity.max_difference < 5e-3
+    model = onnx.load(small.path)
+    onnx.checker.check_model(model, full_check=True)
+    stored = {weight.data_type for weight in model.graph.initializer if len(weight.dims) == 4}
+    assert stored == {onnx.TensorProto.FLOAT16}
+    assert OnnxEngine(small.path).info.quantization == "float16"
+
+
 def test_without_its_dataset_images_are_generated_and_int8_refused(trained, stripes_folder, tmp_path):
     run = RunFolder(shutil.copytree(trained["plain"].path, tmp_path / "run"))
     run.document["dataset"]["path"] = str(tmp_path / "gone")
@@ -147,7 +161,8 @@ def test_a_file_that_differs_is_an_error_and_is_not_left(worse, format, trained,
     assert not list(tmp_path.iterdir())
 
 
-def test_int8_that_changes_too_many_classes_is_an_error(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["float16", "int8"])
+def test_quantisation_that_changes_too_many_classes_is_an_error(kind, trained, tmp_path, monkeypatch):
     opened = api._opened
 
     def spoiled(path, format):
@@ -155,8 +170,8 @@ def test_int8_that_changes_too_many_classes_is_an_error(trained, tmp_path, monke
         return lambda images: EngineOutputs(-run(images).logits)
 
     monkeypatch.setattr(api, "_opened", spoiled)
-    with pytest.raises(SelfcureError, match=r"int8 changes the class of .* of 20 validation images"):
-        export_run(trained["plain"], out=tmp_path / "x.onnx", quantize="int8", num_check=20, num_calibrate=20)
+    with pytest.raises(SelfcureError, match=rf"{kind} changes the class of .* of 20 validation images"):
+        export_run(trained["plain"], out=tmp_path / "x.onnx", quantize=kind, num_check=20, num_calibrate=20)
     assert not list(tmp_path.iterdir())
 
 
@@ -175,10 +190,10 @@ def test_parity_by_hand():
     assert found.agreement == 0.75  # the tie may fall either way
     assert (found.accuracy_run, found.accuracy_file) == (0.5, 0.5)
     with pytest.raises(SelfcureError, match=r"a probability by 0.2, 25.0% of the classes"):
-        require(found, quantized=False)
+        require(found, None)
     with pytest.raises(SelfcureError, match=r"25.0% of 4, more than 5%"):
-        require(found, quantized=True)
-    require(Parity("4", 4, 0.1, 0.1, 0.96, None, None), quantized=True)
+        require(found, "int8")
+    require(Parity("4", 4, 0.1, 0.1, 0.96, None, None), "int8")
 
 
 @pytest.mark.parametrize(

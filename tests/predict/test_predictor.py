@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 
 from predict.fakes import BrightSquares
-from selfcure import runs
+from selfcure import models, runs
 from selfcure.data.folder import Dataset
 from selfcure.data.images import ImageStore, decode
 from selfcure.data.transforms import AUGMENTATIONS, Draws
 from selfcure.errors import SelfcureError
 from selfcure.faces.alignment import align
 from selfcure.faces.photos import UnreadableImage, read_upright
-from selfcure.predict import engines, packaged
+from selfcure.predict import engines
 from selfcure.predict.crops import choose_crop, crop_of_dataset
 from selfcure.predict.model_info import Crop, ModelInfo
 from selfcure.predict.predictor import Predictor
@@ -236,10 +236,10 @@ def test_files_that_are_no_model(exported, run, tmp_path):
 
 
 def test_without_a_model_that_of_the_installation(exported, monkeypatch, tmp_path):
-    monkeypatch.setattr(packaged, "PACKAGED_MODEL", exported)
+    monkeypatch.setattr(models, "ONNX", exported)
     assert Predictor(faces=False).model == exported
-    monkeypatch.setattr(packaged, "PACKAGED_MODEL", tmp_path / "nowhere.onnx")
-    with pytest.raises(SelfcureError, match="this installation brings none"):
+    monkeypatch.setattr(models, "ONNX", tmp_path / "nowhere.onnx")
+    with pytest.raises(SelfcureError, match="this installation brings no selfcure:ferplus"):
         Predictor(faces=False)
 
 

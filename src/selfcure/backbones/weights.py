@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from selfcure.errors import SelfcureError
+from selfcure.models import is_packaged, packaged_weights
 
 _NESTS = ("state_dict", "model_state_dict", "state_dict_backbone", "model", "net", "backbone", "weights")
 _PREFIXES = ("module/", "module.", "model.", "backbone.", "encoder.", "net.")
@@ -54,14 +55,15 @@ def load_weights(backbone: nn.Module, source: str | Path, *, min_share: float = 
     Args:
         source: a ``.pth`` (read with ``weights_only``: nothing in it is run) or ``.safetensors`` file, bare or nested
             under ``state_dict``, ``state_dict_backbone`` and the like, its names with or without the prefixes that
-            wrappers add, and ResNets also as numbered ``features.N.`` children; or a run folder.
+            wrappers add, and ResNets also as numbered ``features.N.`` children; or a run folder; or
+            ``selfcure:ferplus``, the model in the box.
         min_share: share of the backbone, by number of elements, below which too little matched.
 
     Raises:
         SelfcureError: the file is missing, damaged or no checkpoint, or too little of it matched; the backbone is
             unchanged then.
     """
-    path = Path(source)
+    path = packaged_weights(str(source)) if is_packaged(source) else Path(source)
     saved = dict(_read(path))
     wanted = {k: v for k, v in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
     left = [key for key in saved if not key.endswith("num_batches_tracked")]

@@ -177,8 +177,8 @@ def predict(
 
 def _model(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
     """The model, None for the installation's, and the rest."""
+    from selfcure.models import packaged_model
     from selfcure.predict.engines import is_model
-    from selfcure.predict.packaged import packaged_model
 
     first, *rest = arguments
     path = Path(first)

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from selfcure.cli.mistakes import go_on_with
-from selfcure.cli.output import Flag, console, errors, print_json, print_table
+from selfcure.cli.output import Flag, console, counting, errors, print_json, print_table
 from selfcure.cli.progress import TrainingProgress
 from selfcure.cli.tables import classes, results, scores
 from selfcure.errors import SelfcureError
+from selfcure.models import is_packaged
 
 
 def train(
@@ -122,12 +123,12 @@ def evaluate(
     device: str = "auto",
     json: Flag = False,
 ) -> None:
-    """Measure a finished run on a split of a dataset folder.
+    """Measure a finished run, or an exported file, on a split of a dataset folder.
 
     Parameters
     ----------
     run
-        Run folder.
+        Run folder, exported .onnx file, or selfcure:ferplus, the model that comes with the installation.
     data
         Dataset folder with the same classes.
     split
@@ -137,10 +138,16 @@ def evaluate(
     json
         Print one JSON object with everything, confusion matrix included.
     """
-    from selfcure.training.api import evaluate as call
+    if is_packaged(run) or run.suffix == ".onnx":
+        from selfcure.predict.evaluating import evaluate_model
 
-    with TrainingProgress(doing=f"evaluating on {split}") as progress:
-        result = call(run, data, split=split, device=device, reporter=progress)
+        with counting(f"evaluating on {split}") as count:
+            result = evaluate_model(str(run), data, split=split, device=device, progress=count)
+    else:
+        from selfcure.training.api import evaluate as call
+
+        with TrainingProgress(doing=f"evaluating on {split}") as progress:
+            result = call(run, data, split=split, device=device, reporter=progress)
     if json:
         print_json(result)
         return

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from selfcure.errors import SelfcureError, check_choice
+from selfcure.export.halve import halve
 from selfcure.export.parity import Parity, Run, compare, require
 from selfcure.export.quantize import quantize as write_int8
 from selfcure.export.samples import calibration_samples, check_samples, open_data
@@ -23,7 +24,7 @@ from selfcure.runs import RunFolder
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}
 """Format → how its files' names end."""
-QUANTIZATIONS = ("int8",)
+QUANTIZATIONS = ("float16", "int8")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def export_run(
     Args:
         out: the file to make.
         format: a key of :data:`FORMATS`.
-        quantize: ``int8``, for onnx.
+        quantize: for onnx. ``float16``: weights are stored in half; ``int8``: and computed in a quarter.
         importance: let the file also give the importance, if the method has it.
         data: dataset folder whose images it is checked on (and calibrated with), instead of the run's own.
         align, margin: how faces are to be cut out, if the run's dataset does not say or you know better.
@@ -100,7 +101,7 @@ def export_run(
         crop = choose_crop(crop, align, margin)
     info = replace(ModelInfo.of_run(run.document, crop), quantization=quantize)
     checked = check_samples(dataset, info, num_check)
-    calibrated = calibration_samples(dataset, num_calibrate) if quantize else None
+    calibrated = calibration_samples(dataset, num_calibrate) if quantize == "int8" else None
     partial = out.with_name(out.name + ".partial")
     try:
         note(f"writing {format}")
@@ -109,12 +110,14 @@ def export_run(
         if calibrated:
             note(f"calibrating int8 on {calibrated.origin}")
             write_int8(partial, info, calibrated.images, partial)
+        elif quantize:
+            halve(partial)
         note(f"checking on {checked.origin}")
         exported = _opened(partial, format)
         parity = compare(
             _in_torch(network, config.train.channels_last), exported, prepare(checked.images, info), checked
         )
-        require(parity, quantized=quantize is not None)
+        require(parity, quantize)
         partial.replace(out)
     finally:
         with suppress(FileNotFoundError):
@@ -137,7 +140,7 @@ def _check_arguments(
     if quantize is not None:
         check_choice("quantize", quantize, QUANTIZATIONS)
         if format != "onnx":
-            raise SelfcureError("int8 is for format onnx; leave --quantize out")
+            raise SelfcureError(f"{quantize} is for format onnx; leave --quantize out")
     if out.suffix.lower() != FORMATS[format]:
         raise SelfcureError(
             f"a file of format {format} is named *{FORMATS[format]}, not {out.name}; change --out"

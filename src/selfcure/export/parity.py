@@ -13,8 +13,8 @@ from selfcure.predict.preprocess import softmax
 
 MAX_DIFFERENCE = 1e-4
 """Of a probability or an importance between a float32 file and torch: rounding in another order, no more."""
-MIN_AGREEMENT_INT8 = 0.95
-"""Share of the images that an int8 file must give the same class as the run."""
+MIN_AGREEMENT = {"float16": 0.99, "int8": 0.95}
+"""Share of the images that a quantised file must give the same class as the run."""
 
 _BATCH = 32
 
@@ -75,18 +75,18 @@ def compare(reference: Run, exported: Run, inputs: np.ndarray, samples: Samples)
     )
 
 
-def require(parity: Parity, *, quantized: bool) -> None:
+def require(parity: Parity, quantization: str | None) -> None:
     """Refuse a file that differs too much.
 
     Raises:
-        SelfcureError: beyond :data:`MAX_DIFFERENCE`, or of int8 below :data:`MIN_AGREEMENT_INT8`.
+        SelfcureError: beyond :data:`MAX_DIFFERENCE`, or of a quantised file below :data:`MIN_AGREEMENT`.
     """
-    if quantized and parity.agreement < MIN_AGREEMENT_INT8:
+    if quantization and parity.agreement < (lowest := MIN_AGREEMENT[quantization]):
         raise SelfcureError(
-            f"int8 changes the class of {1 - parity.agreement:.1%} of {parity.origin}, more than "
-            f"{1 - MIN_AGREEMENT_INT8:.0%}; the file was not kept; export without --quantize"
+            f"{quantization} changes the class of {1 - parity.agreement:.1%} of {parity.origin}, more than "
+            f"{1 - lowest:.0%}; the file was not kept; export without --quantize"
         )
-    if not quantized and (parity.max_difference > MAX_DIFFERENCE or parity.agreement < 1):
+    if not quantization and (parity.max_difference > MAX_DIFFERENCE or parity.agreement < 1):
         raise SelfcureError(
             f"the exported file differs from the run on {parity.origin}: a probability by {parity.max_difference:.2g}, "
             f"{1 - parity.agreement:.1%} of the classes; the file was not kept; please report it"

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from selfcure.errors import SelfcureError, check_choice
+from selfcure.models import is_packaged, packaged_model
 from selfcure.predict.model_info import METADATA_KEY, ModelInfo
 
 _RUN_CONFIG = "config.json"
@@ -35,14 +36,14 @@ class Engine(Protocol):
 
 
 def is_model(path: Path) -> bool:
-    """Whether ``path`` looks like a model and not like something to look at: a run folder, an exported file."""
-    return path.suffix.lower() in (".onnx", ".pt2") or (path / _RUN_CONFIG).is_file()
+    """Whether ``path`` looks like a model and not like something to look at: a run folder, an exported file, a name."""
+    return is_packaged(path) or path.suffix.lower() in (".onnx", ".pt2") or (path / _RUN_CONFIG).is_file()
 
 
 def open_engine(
     model: str | Path, *, engine: str = "auto", device: str = "auto", num_threads: int = 0
 ) -> Engine:
-    """Open a run folder or an exported ``.onnx`` file.
+    """Open a run folder, an exported ``.onnx`` file, or the model in the box by its name, ``selfcure:ferplus``.
 
     Args:
         engine: of :data:`ENGINES`. ``auto``: torch for a run folder, onnxruntime for a file. ``openvino`` computes in
@@ -53,7 +54,7 @@ def open_engine(
     Raises:
         SelfcureError: no model of ours, an engine that does not fit it or is not installed, no such device.
     """
-    path = Path(model)
+    path = packaged_model(str(model)) if is_packaged(model) else Path(model)
     check_choice("engine", engine, ENGINES)
     check_choice("device", device, ("auto", "cpu", "cuda"))
     if num_threads < 0:

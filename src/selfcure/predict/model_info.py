@@ -53,7 +53,7 @@ class ModelInfo:
     """How the training images were cut out; None: not known."""
     resize: str = RESIZE
     quantization: str | None = None
-    """``int8``, or None: float32."""
+    """``float16`` (of the weights as they are stored) or ``int8``; None: float32."""
     selfcure: str = ""
     """Version that wrote the file."""
 

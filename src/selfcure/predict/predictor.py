@@ -11,9 +11,9 @@ from selfcure.errors import SelfcureError
 from selfcure.faces.alignment import align
 from selfcure.faces.detection import Detector, Face, build_detector
 from selfcure.faces.photos import MAX_PIXELS, read_upright
+from selfcure.models import packaged_model
 from selfcure.predict.crops import choose_crop
 from selfcure.predict.engines import EngineOutputs, open_engine
-from selfcure.predict.packaged import packaged_model
 from selfcure.predict.preprocess import prepare, softmax
 from selfcure.predict.results import FaceReading, ImageReading
 

@@ -127,7 +127,7 @@ def read(
         except Reject as reason:
             skipped.append(Skip(path, str(reason)))
             continue
-        extra = {f"votes_{column}": count for column, count in zip(VOTES, votes, strict=True)}
+        extra: dict[str, Any] = {f"votes_{column}": count for column, count in zip(VOTES, votes, strict=True)}
         if soft_labels:
             extra[SOFT_LABEL] = vote_shares(votes)
         entries.append(Entry(name, FOLDERS[folder], path, label, truth if given else None, extra))
