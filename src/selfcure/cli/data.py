@@ -65,7 +65,7 @@ def import_(
     given_column
         ferplus: the column of --given-labels with the labels, where it cannot be guessed.
     soft_labels
-        ferplus: also keep the votes as soft labels, which plain, scn and label-smoothing learn from.
+        ferplus: also keep the votes as soft labels, which plain, scn and elr learn from.
     path_column
         table: column with the image's path, relative to the table; by default path, image, file or the like.
     image_column
