@@ -14,9 +14,7 @@ import sys
 from pathlib import Path
 
 MODELS = Path(__file__).resolve().parents[1] / "src" / "selfcure" / "models"
-RECIPE = (
-    "--method scn --recipe modern --backbone small --size 48 --set relabel=false --set augmentation=strong"
-)
+RECIPE = "--method plain --recipe modern --backbone small --size 48 --set augmentation=strong"
 
 
 def main() -> None:
@@ -43,7 +41,7 @@ def main() -> None:
         selfcure(f"train {data} --out {run} {RECIPE} --epochs {options.epochs} {more}")
     onnx, weights = work / "ferplus.onnx", work / "ferplus.safetensors"
     onnx.unlink(missing_ok=True)
-    selfcure(f"export {run} --out {onnx} --importance --align box --quantize float16")
+    selfcure(f"export {run} --out {onnx} --align box --quantize float16")
     halve(run / "model.safetensors", weights)
     for folder in (crowd, data):
         selfcure(f"evaluate {onnx} {folder}")

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 TINY = {
@@ -36,21 +37,28 @@ def write_stripes(
     noise: float = 0.3,
     seed: int = 0,
     truth: str = "true",
+    frames: int = 1,
 ):
-    """A dataset folder of striped images; ``truth`` may be true, random or absent, all else equal."""
+    """A dataset folder of striped images; ``truth`` may be true, random or absent, all else equal.
+
+    With more ``frames`` than one as many images each are a clip, with one label, in a column ``clip``.
+    """
     from selfcure.data.readers.base import Entry, Listing, write_listing
 
     rng, other = np.random.default_rng(seed), np.random.default_rng(99)
     entries, images = [], {}
     for split, count in (("train", num), ("validation", num_validation)):
         for index in range(count):
-            label = int(rng.integers(num_classes))
-            flipped = split == "train" and rng.random() < noise
-            given = int((label + rng.integers(1, num_classes)) % num_classes) if flipped else label
+            if index % frames == 0:
+                label = int(rng.integers(num_classes))
+                flipped = split == "train" and rng.random() < noise
+                given = int((label + rng.integers(1, num_classes)) % num_classes) if flipped else label
             name = f"{split}-{index:04d}"
             images[name] = stripes(label, num_classes, 16, rng)
             known = {"true": label, "random": int(other.integers(num_classes)), "absent": None}[truth]
-            entries.append(Entry(name, split, f"{name}.png", given, known))
+            extra = {"clip": f"{split}-{index // frames}"} if frames > 1 else {}
+            entries.append(Entry(name, split, f"{name}.png", given, known, extra))
     names = [f"stripe {k}" for k in range(num_classes)]
-    listing = Listing("stripes", Path("stripes"), names, entries, [], lambda entry: images[entry.id])
+    fields = [pa.field("clip", pa.string())] if frames > 1 else []
+    listing = Listing("stripes", Path("stripes"), names, entries, [], lambda entry: images[entry.id], fields)
     return write_listing(listing, out)

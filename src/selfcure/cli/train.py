@@ -28,6 +28,7 @@ def train(
     size: int | None = None,
     seed: int | None = None,
     device: str | None = None,
+    unit: str | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=(), metavar="FIELD=VALUE")] = None,
     resume: Flag = False,
     processes: int = 1,
@@ -54,10 +55,11 @@ def train(
         paper (default): as in the paper's text; reference: as in the authors' public code; modern: ours, for few epochs from
         scratch.
     backbone
-        The network: compact (small, for faces of about 48 pixels), ir50 or iresnet50 (face recognition's, for 112 or
+        The network: compact or small (for faces of about 48 pixels), ir50 or iresnet50 (face recognition's, for 112 or
         224 pixels), or any model of timm, such as resnet18 (default).
     weights
-        Checkpoint file or run folder that the network starts from; fresh weights by default.
+        Checkpoint file or run folder that the network starts from, or selfcure:ferplus, the model in the box, with
+        --backbone small; fresh weights by default.
     epochs
         Passes over the data; the recipe's schedule is scaled to it. Default: paper and modern 40, reference 70.
     size
@@ -66,6 +68,8 @@ def train(
         Fixes weights, order and augmentation. Default: 0.
     device
         auto (default): the GPU if there is one; cpu; cuda.
+    unit
+        What a label is decided on for: sample (default), or clip: all frames of a clip get one label, for which they vote.
     set_
         Set any other field of the recipe, for instance --set batch_size=128; repeatable. The run folder's config.json
         lists them all.
@@ -91,6 +95,7 @@ def train(
         "image_size_px": size,
         "seed": seed,
         "device": device,
+        "unit": unit,
     }
     overrides = field_values({name: value for name, value in named.items() if value is not None}, set_ or [])
     again = ["selfcure", "train", str(data), "--out", str(out), "--resume"]

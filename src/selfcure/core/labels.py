@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from selfcure.core.voting import vote
+
 
 class LabelChanges(NamedTuple):
     """Label changes of one epoch, one row each."""
@@ -29,6 +31,7 @@ class LabelBook:
 
     Args:
         labels: [N] integers ≥ 0, the labels as they came. Copied.
+        groups: [N] int64, equal for samples that are decided on together, such as the frames of a clip; none: each alone.
 
     Raises:
         ValueError: ``labels`` is not a vector of non-negative integers.
@@ -44,7 +47,7 @@ class LabelBook:
     (tensor([0, 1, 0]), tensor([0, 1, 2]))
     """
 
-    def __init__(self, labels: Tensor):
+    def __init__(self, labels: Tensor, *, groups: Tensor | None = None):
         if labels.ndim != 1 or labels.is_floating_point() or (len(labels) and int(labels.min()) < 0):
             raise ValueError(
                 f"labels must be a vector of integers ≥ 0, not {labels.dtype} of shape {tuple(labels.shape)}"
@@ -52,6 +55,7 @@ class LabelBook:
         self._original = labels.to(torch.int32, copy=True).cpu()
         self._current = self._original.clone()
         self._importance = torch.full((len(labels),), torch.nan)
+        self._groups = groups
         self._noted: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def __len__(self) -> int:
@@ -90,21 +94,51 @@ class LabelBook:
             )
         )
 
-    def close_epoch(self, epoch: int) -> LabelChanges:
-        """Apply the noted decisions and return those that changed a label, in order of id."""
-        ids, new, margins = self._noted_columns()
-        # Of several decisions on one sample the last counts: stable sort, then the end of each run of equal ids.
-        order = ids.argsort(stable=True)
-        ids, new, margins = ids[order], new[order], margins[order]
-        last = torch.ones(len(ids), dtype=torch.bool)
-        last[:-1] = ids[1:] != ids[:-1]
-        ids, new, margins = ids[last].long(), new[last], margins[last]
+    def close_epoch(self, epoch: int, *, seen: Tensor | None = None) -> LabelChanges:
+        """Apply the noted decisions and return those that changed a label, in order of id.
+
+        In groups the samples seen vote (:func:`selfcure.core.voting.vote`), each for the label decided for it or else for
+        the one that it bears, and the winner becomes the label of the whole group, unseen samples included. A group that
+        no decision was noted for stays as it is.
+
+        Args:
+            seen: [N] bool, samples that the epoch drew; used in groups only, all by default.
+        """
+        ids, new, margins = self._decisions()
+        if self._groups is not None:
+            ids, new, margins = self._elected(self._groups, ids, new, margins, seen)
         old = self._current[ids]
         changed = new != old
         ids, old, new, margins = ids[changed], old[changed], new[changed], margins[changed]
         self._current[ids] = new
         self._noted.clear()
         return LabelChanges(epoch, ids, old.long(), new.long(), margins)
+
+    def _decisions(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids in order, labels and margins; of several decisions on one sample the last."""
+        ids, new, margins = self._noted_columns()
+        # Stable sort, then the end of each run of equal ids.
+        order = ids.argsort(stable=True)
+        ids, new, margins = ids[order], new[order], margins[order]
+        last = torch.ones(len(ids), dtype=torch.bool)
+        last[:-1] = ids[1:] != ids[:-1]
+        return ids[last].long(), new[last], margins[last]
+
+    def _elected(
+        self, groups: Tensor, ids: Tensor, labels: Tensor, margins: Tensor, seen: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The decisions of whole groups, for all of their samples."""
+        concerned = torch.isin(groups, groups[ids])
+        voting = concerned if seen is None else concerned & seen
+        voting[ids] = True
+        ballots, strength = self._current.clone(), torch.zeros(len(self))
+        ballots[ids], strength[ids] = labels, margins
+        decided, winners, strengths = vote(
+            groups[voting], ballots[voting].long(), self._current[voting].long(), strength[voting]
+        )
+        members = concerned.nonzero().squeeze(1)
+        place = torch.searchsorted(decided, groups[members])
+        return members, winners[place].to(torch.int32), strengths[place]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything in the book, noted decisions included."""

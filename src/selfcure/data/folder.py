@@ -33,6 +33,7 @@ SPLITS = ("train", "validation", "test")
 MANIFEST = "dataset.json"
 SKIPPED = "skipped.csv"
 SOFT_LABEL = "soft_label"
+CLIP = "clip"
 ROW_GROUP = 1024
 UNKNOWN = -1
 """Stands for a null ``true_label`` in arrays."""
@@ -296,6 +297,23 @@ class Split:
         holds = weights.argmax(axis=1) == self.labels[rows]
         soft[rows[holds]] = weights[holds]
         return soft
+
+    @cached_property
+    def clips(self) -> np.ndarray:
+        """[N] int64, equal for the frames of a clip (column ``clip``); a row without one is a clip of its own.
+
+        Raises:
+            SelfcureError: there is no such column.
+        """
+        if CLIP not in self.schema.names:
+            raise SelfcureError(
+                f"{self!r} has no column {CLIP!r}, which says what clip a frame is of; 'selfcure collect' makes folders that do"
+            )
+        codes = self.column(CLIP).combine_chunks().dictionary_encode().indices
+        clips = codes.fill_null(-1).to_numpy().astype(np.int64)
+        alone = np.flatnonzero(clips < 0)
+        clips[alone] = clips.max(initial=-1) + 1 + np.arange(len(alone))
+        return clips
 
     @cached_property
     def ids(self) -> np.ndarray:

@@ -122,7 +122,7 @@ def _train(
     reporter.started(
         first_epoch=engine.epoch,
         num_epochs=config.train.num_epochs,
-        samples_per_epoch=len(split),
+        samples_per_epoch=engine.samples_per_epoch,
         notes=_notes(config, dataset, run, engine),
     )
     engine.fit()
@@ -138,6 +138,8 @@ def _check_possible(config: TrainConfig, dataset: Dataset, split: Split, workers
         )
     if config.select == "validation" and "validation" not in dataset.splits:
         raise SelfcureError(f"select=validation needs a validation split; {dataset.path} has none")
+    if config.frames_per_clip or config.unit == "clip":
+        split.clips  # noqa: B018 - refused before there is a run folder
     if config.num_threads > (most := 4 * (os.cpu_count() or 1)):
         raise SelfcureError(f"num_threads must be at most {most} on this machine, not {config.num_threads}")
     if min(config.batch_size, len(split)) < 2 * workers.size:
@@ -339,6 +341,14 @@ def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Eng
             else f", of which {config.method} uses the largest class only"
         )
         notes.append(f"{num_soft:,} soft labels{how}")
+    if engine.clips is not None:
+        sizes = engine.clips.bincount()
+        drawn = config.train.frames_per_clip
+        notes.append(
+            f"{len(sizes):,} clips, {int((sizes == 1).sum()):,} of them of one frame"
+            + (f"; at most {drawn} frames of each in an epoch" if drawn else "")
+            + ("; one label for each" if engine.together is not None else "")
+        )
     if config.train.weights:
         notes.append(f"weights {config.train.weights}: {run.document['weights']}")
     part = -(-config.train.batch_size // engine.workers.size)

@@ -29,6 +29,10 @@ class TrainConfig:
     """Largest whole batch: an epoch is cut into equal batches of at most this size, whatever the number of processes."""
     sampling: Sampling = "shuffle"
     """shuffle: every sample once an epoch. balanced: as many, but every class (by its labels now) equally often."""
+    frames_per_clip: int = 0
+    """Of a set with clips: draw at most so many frames of each in an epoch, other ones every time; 0: all."""
+    unit: Literal["sample", "clip"] = "sample"
+    """What a label is decided on for: clip: the frames of a clip vote, and all of them get one label and one importance."""
     ranking: Literal["global", "process"] = "global"
     """With several processes: the loss, ranks included, is that of the whole batch, or of each process's part."""
     micro_batch_size: int = 0
@@ -205,6 +209,7 @@ def _check(config: TrainConfig) -> None:
         "batch_size": 2,
         "image_size_px": 8,
         "micro_batch_size": 0,
+        "frames_per_clip": 0,
         "learning_rate": 0,
         "weight_decay": 0,
         "warmup_epochs": 0,

@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 
 from selfcure import metrics
 from selfcure.core import Batch, LabelBook, RelabelDecisions, StepOutput, TrainingSet
+from selfcure.core.voting import group_mean
 from selfcure.data.folder import Split
 from selfcure.data.images import ImageStore
 from selfcure.data.transforms import AUGMENTATIONS, Draws
@@ -72,7 +73,11 @@ class Engine:
         self.optimizer = _optimizer(config, method)
         self.forward = self._forward()
         self.augment = AUGMENTATIONS[config.augmentation]
-        self.book = LabelBook(torch.from_numpy(split.labels))
+        self.clips: Tensor | None = None  # [N]
+        if config.frames_per_clip or config.unit == "clip":
+            self.clips = torch.from_numpy(split.clips)
+        self.together = self.clips if config.unit == "clip" else None
+        self.book = LabelBook(torch.from_numpy(split.labels), groups=self.together)
         soft = split.soft_labels
         self.soft_labels = None if soft is None else torch.from_numpy(soft).to(self.network.dtype)  # [N, K]
         self.evidence, self.history = EpochEvidence(len(split)), History(len(split))
@@ -84,6 +89,13 @@ class Engine:
             raise SelfcureError(
                 "this method keeps something for every sample, which every process must see: use --set ranking=global"
             )
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """As many as an epoch draws, of a method that draws from all."""
+        if self.clips is None or not self.config.frames_per_clip:
+            return len(self.split)
+        return int(self.clips.bincount().clamp(max=self.config.frames_per_clip).sum())
 
     def fit(self) -> None:
         """Train to the last epoch, from where the run folder's checkpoint stands if it has one.
@@ -221,7 +233,14 @@ class Engine:
             with torch_seed(derive_seed(seed, "begin", self.epoch)):
                 self._among = self.method.begin_epoch(self.epoch, self._training_outputs)
         generator = torch.Generator().manual_seed(derive_seed(seed, "order", self.epoch))
-        order = epoch_order(self.book.current(), generator, sampling=self.config.sampling, among=self._among)
+        order = epoch_order(
+            self.book.current(),
+            generator,
+            sampling=self.config.sampling,
+            among=self._among,
+            clips=self.clips,
+            frames_per_clip=self.config.frames_per_clip,
+        )
         if len(order) < 2 * self.workers.size:
             raise SelfcureError(
                 f"epoch {self.epoch} has {len(order)} samples to draw from, too few for {self.workers.size} processes"
@@ -252,7 +271,11 @@ class Engine:
     def _close_epoch(self) -> dict[str, Any]:
         """Apply the label changes, measure, store the epoch, and save a checkpoint at the start of the next."""
         seconds = time.perf_counter() - self._started
-        changes = self.book.close_epoch(self.epoch)
+        columns = self.evidence.columns
+        if self.together is not None and "importance" in columns:
+            columns["importance"] = group_mean(columns["importance"], self.together)
+            self.book.note_importance(torch.arange(len(self.split)), columns["importance"])
+        changes = self.book.close_epoch(self.epoch, seen=columns["prediction"] >= 0)
         self.history.add(self.evidence.columns["original_prob"])
         record: dict[str, Any] = {
             "epoch": self.epoch,
