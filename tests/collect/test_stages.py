@@ -57,7 +57,9 @@ def table(folder: Path) -> dict[str, list]:
 def test_a_run_is_trained_on_it(done, tmp_path, capsys):
     line = ["train", str(done / "dataset"), "--out", str(tmp_path / "run"), "--backbone", "compact"]
     line += ["--size", "16", "--epochs", "1", "--set", "batch_size=16"]
+    line += ["--unit", "clip", "--set", "frames_per_clip=4"]
     assert command(line) == 0
+    assert "at most 4 frames of each in an epoch; one label for each" in capsys.readouterr().err
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 

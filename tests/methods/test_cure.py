@@ -19,9 +19,9 @@ GIVEN = torch.where(torch.arange(NUM) % 10 == 0, (TRUTH + 1) % K, TRUTH)
 IDS = torch.arange(NUM)
 
 
-def started(**settings) -> Cure:
+def started(num_epochs: int = 10, **settings) -> Cure:
     method = Cure(CureConfig(**settings), backbone=nn.Identity(), num_features=4, num_classes=K)
-    method.start(TrainingSet(GIVEN, K, num_epochs=10))
+    method.start(TrainingSet(GIVEN, K, num_epochs=num_epochs))
     return method
 
 
@@ -36,7 +36,7 @@ def truthful(strength: float) -> torch.Tensor:
 
 
 def no_outputs():
-    raise AssertionError("cure needs no pass of its own over the data")
+    raise AssertionError("cure needs no pass of its own over the data before the last epoch")
 
 
 def begun(method: Cure, strength: float = 3.0, epochs: int = 6) -> Cure:
@@ -80,7 +80,7 @@ def test_a_network_that_knows_nothing_is_no_judge():
 
 
 def test_the_noise_stays_as_the_good_judge_found_it_while_labels_are_learned_by_heart():
-    method = begun(started(), epochs=2)
+    method = begun(started(num_epochs=30), epochs=2)
     assert method.settled
     found = method.transition.clone()
     for epoch in range(3, 20):
@@ -126,7 +126,7 @@ def test_wrong_labels_are_named_and_changed():
 
 
 def test_a_change_is_taken_back_when_the_evidence_turns():
-    method = begun(started(budget=0.02))
+    method = begun(started(num_epochs=30, budget=0.02))
     changes = step(method, truthful(3.0), epoch=7).relabels
     assert changes is not None
     current = GIVEN.clone()
@@ -137,6 +137,32 @@ def test_a_change_is_taken_back_when_the_evidence_turns():
         assert back is not None
         current[back.ids] = back.labels
     assert torch.equal(current, GIVEN)
+
+
+def test_the_last_epoch_looks_at_the_images_as_they_are():
+    """Half of the wrong labels are seen through only without augmentation."""
+    blurred = truthful(2.0)
+    half = (GIVEN != TRUTH) & (IDS % 20 == 0)
+    blurred[half] = 0.0
+    looked, blind = started(), started(look=False)
+    for method in (looked, blind):
+        for epoch in range(1, 10):
+            method.begin_epoch(epoch, no_outputs)
+            step(method, blurred, epoch=epoch)
+    blind.begin_epoch(10, no_outputs)
+    pooled = looked.pool.mean()
+    looked.begin_epoch(10, lambda: {"logits": truthful(4.0)})
+    both = (pooled * truthful(4.0).softmax(dim=1)).sqrt()
+    expected = label_posterior(
+        both / both.sum(dim=1, keepdim=True), GIVEN, looked.transition, looked.sharpness
+    )
+    found = step(looked, blurred, epoch=10).scores["wrong_prob"]
+    torch.testing.assert_close(found, 1 - expected[IDS, GIVEN])
+    assert found[half].min() > 2 * step(blind, blurred, epoch=10).scores["wrong_prob"][half].max()
+
+    resumed = started()
+    resumed.load_state_dict({name: tensor.clone() for name, tensor in looked.state_dict().items()})
+    assert torch.equal(step(resumed, blurred, epoch=10).scores["wrong_prob"], found)
 
 
 def test_no_budget_changes_nothing():

@@ -18,6 +18,9 @@ changed to arg max q_i where q_i(y_i) is lowest, as far as the expected number o
 within ``budget``; always judged against the original label, so each epoch may take it back. Training itself uses the
 original labels alone: learning from its own changes would make the network sure of its mistakes.
 
+Augmented views blur what the network knows. So before the last epoch it looks once at the images as they are, for one pass
+without gradient, and that epoch judges by both: p̄_i then is the geometric mean of the pooled prediction and this one.
+
 The importance is learned on features without gradient, to predict q_i(arg max p_i): how likely the network reads the
 image right. It costs the classifier nothing and comes out at inference.
 
@@ -59,7 +62,9 @@ class CureConfig:
     ``start_share``."""
     weigh: bool = True
     """Weigh the labels; without it training stays plain and labels are only judged."""
-    budget: float = 0.01
+    look: bool = True
+    """In the last epoch judge labels by the images as they are too, not by the augmented views of the epochs before alone."""
+    budget: float = 0.015
     """Right labels that changing may break, as an expected share of the right ones; 0: change none."""
     top_share: float = 0.1
     """Share of each predicted class, the surest first, whose given labels tell the noise."""
@@ -117,6 +122,8 @@ class Cure(Method):
     """s."""
     threshold = 0.0
     """A label is changed where its probability is below."""
+    look: Tensor | None = None
+    """[N, K] in the last epoch: what was pooled before it and the prediction of the images as they are, as one."""
 
     def __init__(self, config: CureConfig, *, backbone: nn.Module, num_features: int, num_classes: int):
         self.config, self.backbone = config, backbone
@@ -124,7 +131,7 @@ class Cure(Method):
 
     def start(self, training_set: TrainingSet) -> None:
         self.labels = training_set.original_labels
-        num_epochs = training_set.num_epochs
+        self.num_epochs = num_epochs = training_set.num_epochs
         if num_epochs < 2:
             raise SelfcureError(
                 "cure judges labels by the epochs before and needs at least 2 epochs; set --epochs"
@@ -148,6 +155,9 @@ class Cure(Method):
                 return
             self.transition = transition
         assert self.transition is not None
+        if self.config.look and epoch == self.num_epochs:
+            seen = outputs()["logits"].softmax(dim=1).to(probs)
+            probs = self.look = F.normalize((probs * seen).sqrt(), p=1, dim=1)
         self.sharpness = sharpness(probs, labels, self.transition)
         posterior = label_posterior(probs, labels, self.transition, self.sharpness)
         self.threshold = change_threshold(posterior, labels, self.config.budget)
@@ -156,9 +166,9 @@ class Cure(Method):
         outputs = forward(batch.images)
         logits, importance = outputs["logits"], outputs["importance"]  # [B, K], [B]
         labels = batch.original_labels
-        trust = self._posterior(self.pool.mean(batch.ids).to(logits), labels)  # of the epochs before
+        trust = self._posterior(self._probs(batch.ids).to(logits), labels)  # of the epochs before
         self.pool.update(batch.ids, logits.detach().softmax(dim=1))
-        belief = self._posterior(self.pool.mean(batch.ids), labels)  # and of this one
+        belief = self._posterior(self._probs(batch.ids), labels)  # and of this one
 
         losses = F.cross_entropy(logits, labels, reduction="none")
         weights = (
@@ -181,6 +191,10 @@ class Cure(Method):
             relabels=self._relabels(batch, belief),
         )
 
+    def _probs(self, ids: Tensor) -> Tensor:
+        """[B, K] what the labels are judged by."""
+        return self.pool.mean(ids) if self.look is None else self.look[ids]
+
     def _posterior(self, probs: Tensor, labels: Tensor) -> Tensor:
         """[B, K] q; the labels themselves before they are weighed."""
         if self.transition is None:
@@ -202,10 +216,14 @@ class Cure(Method):
         if self.transition is not None:
             numbers = torch.tensor([self.sharpness, self.threshold, self.settled], dtype=torch.float64)
             state |= {"transition": self.transition.cpu(), "numbers": numbers}
+        if self.look is not None:
+            state["look"] = self.look.cpu()
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.pool.values = state["pooled"].clone()
+        if "look" in state:
+            self.look = state["look"].clone()
         if "transition" in state:
             self.transition = state["transition"].clone()
             self.sharpness, self.threshold, settled = state["numbers"].tolist()
