@@ -34,11 +34,13 @@ def main() -> None:
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
     data, crowd, run = work / "ferplus", work / "majority", work / "run"
-    selfcure(f"data import ferplus {options.source} --convention argmax --soft-labels --out {data}")
-    selfcure(f"data import ferplus {options.source} --out {crowd}")
+    for folder, how in ((data, "--convention argmax --soft-labels"), (crowd, "--convention majority")):
+        if not (folder / "dataset.json").is_file():
+            selfcure(f"data import ferplus {options.source} {how} --out {folder}")
     more = " ".join(f"--set {pair}" for pair in options.set)
     if not (run / "model.safetensors").is_file():
-        selfcure(f"train {data} --out {run} {RECIPE} --epochs {options.epochs} {more}")
+        resume = "--resume" if (run / "config.json").is_file() else ""
+        selfcure(f"train {data} --out {run} {RECIPE} --epochs {options.epochs} {more} {resume}")
     onnx, weights = work / "ferplus.onnx", work / "ferplus.safetensors"
     onnx.unlink(missing_ok=True)
     selfcure(f"export {run} --out {onnx} --align box --quantize float16")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from selfcure.data.images import ImageStore, available_memory, decode
+from selfcure.data.images import ImageStore, are_grey, available_memory, decode
 from selfcure.errors import SelfcureError
 
 SIZE = 8
@@ -176,3 +176,14 @@ def test_free_memory_is_a_plausible_number_of_bytes(monkeypatch):
 
     monkeypatch.setattr("builtins.open", no_proc)
     assert 2**24 < available_memory() < 2**50
+
+
+def test_images_without_colour_are_known():
+    grey, colour = (Image.fromarray(noise(seed=k)) for k in (0, 1))
+    grey = grey.convert("L")
+    traces = encode(grey.resize((64, 64)).convert("RGB"), "jpeg", quality=50)
+    assert are_grey(Encoded(encode(grey), encode(grey.convert("RGB")), traces))
+    assert not are_grey(Encoded(encode(grey), encode(colour)))
+    assert are_grey(Encoded(*[encode(grey)] * 9, encode(colour)), num=1), "no more than num are looked at"
+    with pytest.raises(SelfcureError, match=r"image 'faces/1.png' \(row 1\) cannot be decoded"):
+        are_grey(Encoded(encode(grey), b"broken"))

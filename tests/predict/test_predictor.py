@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +65,36 @@ def test_preprocessing_is_that_of_training_bit_for_bit(size, tmp_path):
     batch = torch.from_numpy(decode((tmp_path / "x.png").read_bytes(), 16).copy())[None]
     trained = AUGMENTATIONS["none"](batch, Draws(0, 1), mean, std)
     np.testing.assert_array_equal(prepare([read_upright(tmp_path / "x.png")], info), trained.numpy())
+
+
+def test_a_network_of_grey_images_is_shown_no_colour():
+    info = ModelInfo(
+        class_names=("a",),
+        image_size_px=2,
+        mean=(0.5, 0.4, 0.3),
+        std=(1.0, 1.0, 1.0),
+        method="",
+        recipe="",
+        backbone="",
+        dataset="",
+        grey=True,
+    )
+    red, grey = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 77, np.uint8)
+    red[..., 0] = 255
+    found = prepare([red, grey], info)
+    expected = np.array([76, 77]) / 255  # 0.299 · 255
+    for channel, mean in enumerate(info.mean):
+        np.testing.assert_allclose(found[:, channel, 0, 0], expected - mean, atol=1e-6)
+    assert ModelInfo.from_json(info.to_json(), Path("x")) == info
+
+
+def test_whether_it_saw_colour_is_in_the_run(run, tmp_path):
+    assert runs.RunFolder(run).document["dataset"]["grey"] is False
+    document = {**runs.RunFolder(run).document}
+    document["dataset"] = {**document["dataset"], "grey": True}
+    assert ModelInfo.of_run(document).grey
+    del document["dataset"]["grey"]  # of an earlier version
+    assert not ModelInfo.of_run(document).grey
 
 
 @pytest.mark.parametrize("engine", ["torch", "onnxruntime"])

@@ -42,6 +42,32 @@ def decode(data: bytes, size_px: int) -> np.ndarray:
     return np.asarray(image).transpose(2, 0, 1)
 
 
+def are_grey(images: Encoded, num: int = 64) -> bool:
+    """Whether the images have no colour: judged by up to ``num`` of them, evenly spaced.
+
+    A network that was trained on such images must be shown others without their colour too.
+    """
+    rows = np.linspace(0, len(images) - 1, min(num, len(images))).astype(int).tolist()
+    pairs = zip(rows, images.read(rows), strict=True)
+    return all(_is_grey(_decode_row(images, row, data, 32)) for row, data in pairs)
+
+
+def _is_grey(image: np.ndarray) -> bool:
+    spread = image.max(axis=0).astype(int) - image.min(axis=0)  # of [3, S, S]
+    return bool(spread.mean() < 1)  # JPEG may leave a trace of colour in a grey image
+
+
+def _decode_row(images: Encoded, row: int, data: bytes, size_px: int) -> np.ndarray:
+    """:func:`decode`, with an error that names the image."""
+    try:
+        return decode(data, size_px)
+    except Exception as error:  # Pillow raises nearly anything on a broken file
+        why = re.sub(r" <_io.BytesIO.*?>", "", str(error)) or type(error).__name__
+        raise SelfcureError(
+            f"image {images.name(row)!r} (row {row}) cannot be decoded: {why}; import the dataset again"
+        ) from error
+
+
 def available_memory() -> int:
     """Bytes of memory that are free now; half of all where the system does not say."""
     try:
@@ -115,14 +141,7 @@ class ImageStore:
         def some(start: int) -> None:
             chosen = rows[start : start + _READ]
             for position, (row, data) in enumerate(zip(chosen, self._encoded.read(chosen), strict=True)):
-                try:
-                    images[start + position] = decode(data, self.size_px)
-                except Exception as error:  # Pillow raises nearly anything on a broken file
-                    why = re.sub(r" <_io.BytesIO.*?>", "", str(error)) or type(error).__name__
-                    raise SelfcureError(
-                        f"image {self._encoded.name(row)!r} (row {row}) cannot be decoded: {why}; "
-                        "import the dataset again"
-                    ) from error
+                images[start + position] = _decode_row(self._encoded, row, data, self.size_px)
 
         list(self._pool.map(some, range(0, len(rows), _READ)))
         return torch.from_numpy(images)

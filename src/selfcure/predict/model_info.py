@@ -34,7 +34,8 @@ class Crop:
 class ModelInfo:
     """A network's input and output in words and numbers.
 
-    The input is [B, 3, S, S] float32: RGB in [0, 1], less ``mean``, divided by ``std``. The outputs are ``logits``
+    The input is [B, 3, S, S] float32: RGB in [0, 1] (the luminance three times if ``grey``), less ``mean``, divided by
+    ``std``. The outputs are ``logits``
     [B, K] and perhaps ``importance`` [B] in (0, 1).
     """
 
@@ -52,6 +53,8 @@ class ModelInfo:
     crop: Crop | None = None
     """How the training images were cut out; None: not known."""
     resize: str = RESIZE
+    grey: bool = False
+    """It was trained on grey images alone, so colour is taken out of what it is shown (ITU-R 601 luminance)."""
     quantization: str | None = None
     """``float16`` (of the weights as they are stored) or ``int8``; None: float32."""
     selfcure: str = ""
@@ -71,6 +74,7 @@ class ModelInfo:
             backbone=config["backbone"],
             dataset=Path(document["dataset"]["path"]).name,
             crop=crop,
+            grey=document["dataset"].get("grey", False),
             selfcure=version("selfcure"),
         )
 

@@ -9,7 +9,7 @@ from selfcure.predict.model_info import ModelInfo
 
 
 def prepare(images: Sequence[np.ndarray], info: ModelInfo) -> np.ndarray:
-    """Resize and normalise.
+    """Resize and normalise; without colour for a network that never saw any.
 
     Args:
         images: [H, W, 3] uint8 RGB each, of any sizes.
@@ -20,7 +20,8 @@ def prepare(images: Sequence[np.ndarray], info: ModelInfo) -> np.ndarray:
     size = info.image_size_px
     batch = np.empty((len(images), 3, size, size), np.float32)
     for row, image in zip(batch, images, strict=True):
-        row[:] = _resized(image, size).transpose(2, 0, 1)
+        resized = _resized(image, size)
+        row[:] = _luminance(resized) if info.grey else resized.transpose(2, 0, 1)
     batch *= np.float32(1 / 255)
     batch -= np.array(info.mean, np.float32)[:, None, None]
     batch /= np.array(info.std, np.float32)[:, None, None]
@@ -41,3 +42,8 @@ def _resized(image: np.ndarray, size: int) -> np.ndarray:
     if image.shape[:2] == (size, size):
         return image
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _luminance(image: np.ndarray) -> np.ndarray:
+    """[S, S] uint8; of a grey image exactly its values."""
+    return np.asarray(Image.fromarray(image).convert("L"))

@@ -14,7 +14,7 @@ from selfcure import metrics
 from selfcure.backbones import build_backbone, check_image_size, load_weights
 from selfcure.backbones.checkpointing import checkpoint_activations
 from selfcure.data.folder import Dataset, Split
-from selfcure.data.images import ImageStore, available_memory
+from selfcure.data.images import ImageStore, are_grey, available_memory
 from selfcure.data.vocabulary import listed
 from selfcure.errors import SelfcureError
 from selfcure.methods import METHODS, Method
@@ -305,6 +305,7 @@ def _document(
             "split": split.name,
             "num_samples": len(split),
             "fingerprint": split.fingerprint(),
+            "grey": are_grey(split.images()),
         },
         "environment": {
             "selfcure": version("selfcure"),
