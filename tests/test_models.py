@@ -1,11 +1,17 @@
 """The model in the box, and what is said where there is none."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from selfcure import models
 from selfcure.backbones import build_backbone, load_weights
+from selfcure.data.readers.ferplus import read
+from selfcure.data.synthetic import synthesize
 from selfcure.errors import SelfcureError
+from selfcure.faces.photos import read_upright
 from selfcure.predict.engines import open_engine
+from selfcure.predict.preprocess import prepare
 
 
 def test_names():
@@ -35,3 +41,26 @@ def test_its_weights_fill_the_backbone():
     assert not report.missing
     assert not report.misshapen
     assert all(name.startswith("classifier") for name in report.unexpected)
+
+
+def test_it_reads_faces_as_well_as_its_card_says(ferplus_zip):
+    listing = read(ferplus_zip)
+    faces = [entry for entry in listing.entries if entry.split == "validation"][:600]
+    engine = open_engine(models.FERPLUS, num_threads=1)
+    assert engine.info.grey
+    assert engine.info.class_names == tuple(listing.class_names)
+    logits = engine.run(
+        prepare([read_upright(listing.read_bytes(face)) for face in faces], engine.info)
+    ).logits
+    accuracy = np.mean(logits.argmax(axis=1) == [face.label for face in faces])
+    assert accuracy > 0.84  # 86.8 % on all 3,199
+
+
+def test_colour_does_not_matter_to_it():
+    """Of a network that saw no colour: a tinted face is read as the grey one."""
+    faces = synthesize(16, seed=3, size_px=48).images
+    assert (faces[..., 0] != faces[..., 2]).any()
+    grey = [np.asarray(Image.fromarray(face).convert("L").convert("RGB")) for face in faces]
+    engine = open_engine(models.FERPLUS, num_threads=1)
+    colour, without = (engine.run(prepare(images, engine.info)).logits for images in (list(faces), grey))
+    np.testing.assert_allclose(colour, without, atol=1e-4)
