@@ -20,6 +20,8 @@ class LabelChanges(NamedTuple):
     """[C] int64 labels after."""
     margins: Tensor
     """[C] float32 P_max − P_given behind each change."""
+    num_decided: int
+    """How many samples were decided on, their label changed or not; in groups, how many groups."""
 
 
 class LabelBook:
@@ -105,14 +107,16 @@ class LabelBook:
             seen: [N] bool, samples that the epoch drew; used in groups only, all by default.
         """
         ids, new, margins = self._decisions()
+        num_decided = len(ids)
         if self._groups is not None:
+            num_decided = len(self._groups[ids].unique())
             ids, new, margins = self._elected(self._groups, ids, new, margins, seen)
         old = self._current[ids]
         changed = new != old
         ids, old, new, margins = ids[changed], old[changed], new[changed], margins[changed]
         self._current[ids] = new
         self._noted.clear()
-        return LabelChanges(epoch, ids, old.long(), new.long(), margins)
+        return LabelChanges(epoch, ids, old.long(), new.long(), margins, num_decided)
 
     def _decisions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Ids in order, labels and margins; of several decisions on one sample the last."""

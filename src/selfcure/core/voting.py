@@ -7,7 +7,8 @@ from torch import Tensor
 def vote(groups: Tensor, ballots: Tensor, bearing: Tensor, margins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What each group's voters decide: the label with the most ballots.
 
-    Of labels with as many the one that more of the voters bear now, then the smaller class: a tie changes nothing.
+    Of labels with as many the one that more of the voters bear now, so that a tie with it changes nothing; then the one
+    with the larger sum of margins, then the smaller class.
 
     Args:
         groups: [V] int64, the group of each voter.
@@ -33,16 +34,17 @@ def vote(groups: Tensor, ballots: Tensor, bearing: Tensor, margins: Tensor) -> t
     borne = groups * num_labels + bearing
     place = torch.searchsorted(candidates, borne).clamp(max=len(candidates) - 1)
     bearers = place[candidates[place] == borne].bincount(minlength=len(candidates))
-    strength = torch.zeros(len(candidates)).index_add(0, chosen, margins.float()) / count
+    sums = torch.zeros(len(candidates), dtype=torch.float64).index_add(0, chosen, margins.double())
     # Stable sorts from the least to the most important key; candidates are in order of group and label already.
-    order = (-bearers).argsort(stable=True)
+    order = (-sums).argsort(stable=True)
+    order = order[(-bearers[order]).argsort(stable=True)]
     order = order[(-count[order]).argsort(stable=True)]
     order = order[(candidates[order] // num_labels).argsort(stable=True)]
     group = candidates[order] // num_labels
     first = torch.ones(len(order), dtype=torch.bool)
     first[1:] = group[1:] != group[:-1]
     winners = order[first]
-    return group[first], candidates[winners] % num_labels, strength[winners]
+    return group[first], candidates[winners] % num_labels, (sums / count)[winners].float()
 
 
 def group_mean(values: Tensor, groups: Tensor) -> Tensor:

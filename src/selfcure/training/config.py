@@ -53,7 +53,7 @@ class TrainConfig:
     lr_decay: float = 1.0
     """With step: factor on the learning rate after every epoch."""
     augmentation: str = "flip-shift"
-    """Name of the augmentation of training images."""
+    """Of training images: none, flip-shift, reference or strong."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Subtracted from RGB in [0, 1]."""
     std: tuple[float, float, float] = IMAGENET_STD

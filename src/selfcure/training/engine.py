@@ -274,9 +274,10 @@ class Engine:
         columns = self.evidence.columns
         if self.together is not None and "importance" in columns:
             columns["importance"] = group_mean(columns["importance"], self.together)
-            self.book.note_importance(torch.arange(len(self.split)), columns["importance"])
+            known = (~columns["importance"].isnan()).nonzero().squeeze(1)
+            self.book.note_importance(known, columns["importance"][known])
         changes = self.book.close_epoch(self.epoch, seen=columns["prediction"] >= 0)
-        self.history.add(self.evidence.columns["original_prob"])
+        self.history.add(columns["original_prob"])
         record: dict[str, Any] = {
             "epoch": self.epoch,
             "learning_rate": self._learning_rate(0.5),  # in the middle of the epoch
@@ -284,7 +285,8 @@ class Engine:
             "images_per_second": round((self.evidence.num_seen - self._samples_before) / seconds, 1),
             **self.evidence.means(),
             "num_label_changes": len(changes.ids),
-            "num_labels_changed": int((self.book.current() != self.book.original()).sum()),
+            "num_labels_changed": len(changed := self.book.changed()),
+            **self._clips_of(changes, changed),
             **measure_training(
                 self.evidence.arrays(),
                 self.history.mean(),
@@ -305,6 +307,18 @@ class Engine:
         self.evidence = EpochEvidence(len(self.split))
         self.save()
         return record
+
+    def _clips_of(self, changes: LabelChanges, changed: Tensor) -> dict[str, Any]:
+        """What the epoch's decisions and the labels ``changed`` by now, [C] ids, come to in clips."""
+        if self.together is None:
+            return {}
+        return {
+            "clips": {
+                "num_decided": changes.num_decided,
+                "num_label_changes": len(self.together[changes.ids].unique()),
+                "num_labels_changed": len(self.together[changed].unique()),
+            }
+        }
 
     def _measure_validation(self) -> dict[str, Any]:
         assert self.validation is not None
