@@ -22,7 +22,7 @@ def make(path) -> RunFolder:
 def changes(epoch: int, *rows: tuple[int, int, int, float]) -> LabelChanges:
     ids, old, new, margins = zip(*rows, strict=True) if rows else ((), (), (), ())
     columns = [torch.tensor(column, dtype=torch.int64) for column in (ids, old, new)]
-    return LabelChanges(epoch, *columns, torch.tensor(margins))
+    return LabelChanges(epoch, *columns, torch.tensor(margins), len(margins))
 
 
 def write_epochs(run: RunFolder, num: int = 3) -> None:

@@ -18,7 +18,8 @@ def naive(groups, ballots, bearing, margins):
     for group in sorted(set(groups)):
         members = [k for k, g in enumerate(groups) if g == group]
         count, bears = Counter(ballots[k] for k in members), Counter(bearing[k] for k in members)
-        winner = min(count, key=lambda label: (-count[label], -bears[label], label))
+        sums = {label: sum(margins[k] for k in members if ballots[k] == label) for label in count}
+        winner = min(count, key=lambda label: (-count[label], -bears[label], -sums[label], label))
         strengths = [margins[k] for k in members if ballots[k] == winner]
         result.append((group, winner, sum(strengths) / len(strengths)))
     return result
@@ -73,6 +74,23 @@ def test_a_tie_changes_nothing_and_a_majority_can_take_back():
     assert book.close_epoch(2).ids.tolist() == [0, 1]
     book.note_labels(torch.tensor([0, 1]), torch.tensor([0, 0]), torch.tensor([0.9, 0.1]))
     assert book.close_epoch(3).new.tolist() == [0, 0]
+
+
+def test_of_two_new_labels_with_as_many_votes_the_surer_one_wins_then_the_smaller():
+    for first, second, winner in ((0.25, 0.5, 2), (0.5, 0.25, 1), (0.25, 0.25, 1)):
+        book = book_of_clips([0, 0, 0], [3, 3, 3])
+        book.note_labels(torch.tensor([0, 1]), torch.tensor([1, 2]), torch.tensor([first, second]))
+        changes = book.close_epoch(1, seen=torch.tensor([True, True, False]))
+        assert changes.new.tolist() == [winner] * 3
+        assert changes.margins.tolist() == [max(first, second)] * 3
+
+
+def test_clips_decided_on_are_counted_changed_or_not():
+    book = book_of_clips([0, 0, 1, 1, 2], [3, 3, 8, 8, 9])
+    ids, labels = torch.tensor([0, 1, 2]), torch.tensor([2, 2, 0])
+    book.note_labels(ids, labels, torch.tensor([0.5, 0.5, 0.5]))
+    changes = book.close_epoch(1)  # 8 is split between 0 and the label it bears
+    assert (changes.num_decided, changes.ids.tolist()) == (2, [0, 1])
 
 
 def test_a_clip_that_nothing_was_decided_for_stays_as_it_is():

@@ -1,13 +1,16 @@
 """Training on the frames of clips: so many of each an epoch, and one label for all of them."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 from test_distributed import EXACT, assert_alike, steady, train_in_two  # noqa: F401 - steady is a fixture
 from test_resume import InterruptAfter, assert_same_run
 
@@ -17,8 +20,13 @@ from selfcure.data.folder import Dataset
 from selfcure.data.rewrite import changed, derive
 from selfcure.errors import SelfcureError
 from selfcure.methods import METHODS
+from selfcure.review.app import make_app
+from selfcure.review.desk import Desk
+from selfcure.review.guard import Guard
 from selfcure.runs import RunFolder
+from selfcure.training.checkpoint import load_tensors
 from selfcure.training.interrupt import Interrupted
+from selfcure.training.reporter import Reporter
 from selfcure.training.sampling import epoch_order
 from stripes import TINY, write_stripes
 
@@ -61,16 +69,21 @@ def test_other_frames_are_drawn_in_every_epoch():
     assert 4 < counts[:6].min() <= counts[:6].max() < 24  # 13.3 on average
 
 
+def test_every_frame_has_its_turn():
+    clips = [k // 10 for k in range(200)]
+    drawn = {k for seed in range(60) for k in order_of([0] * 200, clips, 1, seed)}
+    assert len(drawn) == 200  # all but certain: each is left out 60 times with a chance of 0.2 %
+
+
 def test_classes_are_balanced_among_what_is_drawn():
     labels, clips = [0] * 12 + [1] * 2, [0] * 6 + [1] * 6 + [2, 3]
     drawn = order_of(labels, clips, 2, sampling="balanced")
     assert sorted(labels[k] for k in drawn) == [0, 0, 0, 1, 1, 1]
 
 
-def test_rows_without_a_clip_are_clips_of_their_own(clips_folder, tmp_path):
-    parent = Dataset(clips_folder)
-    train = parent.split("train")
-    none = {0, 5, 6}
+def without_clips(parent: Path, out: Path, none: set[int]) -> Dataset:
+    """A copy of the training split in which rows ``none`` have no clip."""
+    train = Dataset(parent).split("train")
 
     def drop(table: pa.Table, rows: slice) -> pa.Table:
         column = table.column_names.index("clip")
@@ -80,16 +93,30 @@ def test_rows_without_a_clip_are_clips_of_their_own(clips_folder, tmp_path):
         ]
         return table.set_column(column, "clip", pa.array(values, pa.string()))
 
-    folder = derive(
-        {"train": train}, tmp_path / "d", kind="made", settings={}, shards={"train": changed(train, drop)}
-    )
-    clips, whole = folder.split("train").clips, train.clips
+    return derive({"train": train}, out, kind="made", settings={}, shards={"train": changed(train, drop)})
+
+
+class Notes(Reporter):
+    """Keeps what a training says as it begins."""
+
+    def started(self, *, notes, **counts):
+        self.text = "\n".join(notes)
+
+
+def test_rows_without_a_clip_are_clips_of_their_own(clips_folder, tmp_path):
+    none = {0, 5, 6}
+    folder, notes = without_clips(clips_folder, tmp_path / "d", none), Notes()
+    clips, whole = folder.split("train").clips, Dataset(clips_folder).split("train").clips
     assert len(set(whole)) == 30
     assert len(set(clips)) == 33
     assert clips[1] == clips[2] == clips[3] != clips[0]
     kept = [k for k in range(120) if k not in none]
     same = clips[kept][:, None] == clips[kept]
     np.testing.assert_array_equal(same, whole[kept][:, None] == whole[kept])
+    selfcure.train(
+        folder.path, out=tmp_path / "run", reporter=notes, **{**TINY, "num_epochs": 1}, frames_per_clip=2
+    )
+    assert "33 clips, 3 of them of one frame (frames without a clip: 3); at most 2" in notes.text
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +142,85 @@ def test_all_frames_of_a_clip_get_one_label_and_one_importance(run, clips_folder
             assert len(set(importance[clips == clip])) == 1
 
 
-def test_interrupted_it_goes_on_bit_for_bit(run, clips_folder, tmp_path):
+def test_flipped_clips_are_repaired_with_all_their_frames_or_not_at_all(run, clips_folder):
+    split = Dataset(clips_folder).split("train")
+    table = selfcure.label_table(run)
+    current, original = (table[name].to_numpy() for name in ("current", "original"))
+    names = np.array(run.class_names)
+    was_wrong, right = names[split.true_labels] != original, names[split.true_labels] == current
+    repaired = [right[split.clips == clip] for clip in set(split.clips[was_wrong])]
+    assert all(frames.all() or not frames.any() for frames in repaired)
+    assert sum(frames.all() for frames in repaired) >= len(repaired) / 4
+    last = run.metrics()[-1]["clips"]
+    assert last["num_labels_changed"] == len(set(split.clips[current != original]))
+    for record in run.metrics():
+        rows = run.changes(["row", "epoch"])
+        of_epoch = rows["row"].to_numpy()[rows["epoch"].to_numpy() == record["epoch"]]
+        assert record["clips"]["num_label_changes"] == len(set(split.clips[of_epoch]))
+        assert record["num_label_changes"] == FRAMES * record["clips"]["num_label_changes"]
+        assert record["clips"]["num_decided"] >= record["clips"]["num_label_changes"]
+
+
+def test_importance_of_clips_that_an_epoch_left_out_is_kept(clips_folder, tmp_path):
+    settings = {**SCN, "sampling": "balanced", "frames_per_clip": 1, "num_epochs": 6}
+    run = selfcure.train(clips_folder, out=tmp_path / "run", **settings)
+    of_epochs = np.stack(
+        [run.evidence(epoch)["importance"].to_numpy(zero_copy_only=False) for epoch in range(1, 7)]
+    )
+    assert np.isnan(of_epochs[-1]).any(), "every clip was drawn: nothing was tested"
+    groups, _ = load_tensors(run.checkpoint)
+    kept, noted = groups["book"]["importance"].numpy(), ~np.isnan(of_epochs)
+    newest = 5 - noted[::-1].argmax(axis=0)
+    rows = noted.any(axis=0)
+    np.testing.assert_array_equal(kept[rows], of_epochs[newest[rows], rows.nonzero()[0]])
+    assert np.isnan(kept[~rows]).all()
+
+
+@pytest.mark.parametrize("steps", [3, 4, 5])
+def test_interrupted_it_goes_on_bit_for_bit(run, clips_folder, tmp_path, steps):
     with pytest.raises(Interrupted):
         selfcure.train(
-            clips_folder, out=tmp_path / "run", reporter=InterruptAfter(5), **SCN, frames_per_clip=2
+            clips_folder, out=tmp_path / "run", reporter=InterruptAfter(steps), **SCN, frames_per_clip=2
         )
     selfcure.train(clips_folder, out=tmp_path / "run", resume=True)
     assert_same_run(run.path, tmp_path / "run")
+
+
+def test_a_run_is_not_resumed_on_other_clips(clips_folder, tmp_path):
+    with pytest.raises(Interrupted):
+        selfcure.train(clips_folder, out=tmp_path / "run", reporter=InterruptAfter(1), **SCN)
+    other = without_clips(clips_folder, tmp_path / "other", {7})
+    with pytest.raises(
+        SelfcureError, match=r"run was begun on .*clips with other clips than .*other has now"
+    ):
+        selfcure.train(other.path, out=tmp_path / "run", resume=True)
+
+
+def test_labels_report_and_review_read_it(run, clips_folder, tmp_path, capsys):
+    run = RunFolder(shutil.copytree(run.path, tmp_path / "run"))  # the desk writes into it
+    # The last change of a row counts, and a row may have gone back to where it was.
+    changed = pc.sum(
+        pc.not_equal(*(selfcure.label_table(run)[c].cast("string") for c in ("original", "current")))
+    )
+    assert changed.as_py() % FRAMES == 0
+    assert command(["labels", "export", str(run.path), "--out", str(tmp_path / "labels.csv")]) == 0
+    assert f"120 samples; {changed} labels changed in training" in capsys.readouterr().err
+    page = tmp_path / "report.html"
+    assert command(["report", str(run.path), "--data", str(clips_folder), "--out", str(page)]) == 0
+    assert "train-0" in page.read_text(encoding="utf-8")
+    desk = Desk(run, clips_folder)
+    try:
+        client = TestClient(
+            Guard(make_app(desk)), base_url="http://localhost", headers={"X-Selfcure": "review"}
+        )
+        row = int(np.flatnonzero(run.evidence(1)["prediction"].to_numpy() < 0)[0])
+        shown = client.get(f"/api/sample/{row}/history").json()
+        assert shown["prediction"][0] in (None, -1)
+        assert shown["given_prob"][0] is None
+        assert shown["importance"][0] == pytest.approx(run.evidence(1)["importance"][row].as_py(), abs=1e-4)
+        assert client.get("/api/dashboard").status_code == 200
+    finally:
+        desk.close()
 
 
 @pytest.mark.usefixtures("steady")
@@ -170,8 +269,10 @@ def test_the_command_says_what_it_draws(clips_folder, stripes_folder, tmp_path, 
     line += ["--epochs", "1", "--set", "batch_size=16", "--set", "frames_per_clip=2"]
     assert command([*line, "--unit", "clip"]) == 0
     assert "30 clips, 0 of them of one frame; at most 2 frames of each in an epoch; one label for each" in (
-        capsys.readouterr().err
+        (printed := capsys.readouterr()).err
     )
+    assert "clips decided on in the epoch" in printed.out
+    assert "clips with another label than at first" in printed.out
     line[1], line[3] = str(stripes_folder), str(tmp_path / "other")
     assert command([*line, "--unit", "clip"]) == 2
     assert "has no column 'clip'" in capsys.readouterr().err

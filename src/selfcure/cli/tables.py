@@ -102,6 +102,11 @@ def _get(record: Any, *path: str) -> Any:
     return record
 
 
+def _count(record: Mapping[str, Any], *path: str) -> str:
+    value = _get(record, *path)
+    return "–" if value is None else f"{value:,}"
+
+
 def _auroc(record: Mapping[str, Any], score: str) -> str:
     value = _get(record, "detection", score, "auroc")
     return "–" if value is None else f"{value:.3f}"
@@ -114,6 +119,8 @@ _RESULTS = {
     "training labels wrong, after": lambda r: percent(_get(r, "cure", "noise_after")),
     "wrong labels repaired": lambda r: percent(_get(r, "cure", "repaired")),
     "right labels broken": lambda r: percent(_get(r, "cure", "broken")),
+    "clips decided on in the epoch": lambda r: _count(r, "clips", "num_decided"),
+    "clips with another label than at first": lambda r: _count(r, "clips", "num_labels_changed"),
     "finds wrong labels, AUROC by mean probability": lambda r: _auroc(r, "mean_given_prob"),
     "finds wrong labels, AUROC by importance": lambda r: _auroc(r, "importance"),
     "finds wrong labels, AUROC by P(label wrong)": lambda r: _auroc(r, "wrong_prob"),

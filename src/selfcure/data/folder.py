@@ -315,6 +315,11 @@ class Split:
         clips[alone] = clips.max(initial=-1) + 1 + np.arange(len(alone))
         return clips
 
+    @property
+    def num_without_clip(self) -> int:
+        """Rows whose ``clip`` is null."""
+        return self.column(CLIP).null_count
+
     @cached_property
     def ids(self) -> np.ndarray:
         """[N] str, as objects: a NumPy text array takes as much for each as for the longest."""

@@ -1,5 +1,6 @@
 """Training and evaluation as one call each."""
 
+import hashlib
 import os
 import platform
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ def train(
         if run:
             config = ResolvedConfig.from_dict(run.document["config"])
             _check_same(run, config, {"method": method, "recipe": recipe, **overrides})
-            _check_dataset(run, dataset, split)
+            _check_dataset(run, dataset, split, config.train)
             if run.finished:
                 return run
         else:
@@ -138,8 +139,7 @@ def _check_possible(config: TrainConfig, dataset: Dataset, split: Split, workers
         )
     if config.select == "validation" and "validation" not in dataset.splits:
         raise SelfcureError(f"select=validation needs a validation split; {dataset.path} has none")
-    if config.frames_per_clip or config.unit == "clip":
-        split.clips  # noqa: B018 - refused before there is a run folder
+    _clips_used(config, split)  # refused before there is a run folder
     if config.num_threads > (most := 4 * (os.cpu_count() or 1)):
         raise SelfcureError(f"num_threads must be at most {most} on this machine, not {config.num_threads}")
     if min(config.batch_size, len(split)) < 2 * workers.size:
@@ -306,6 +306,7 @@ def _document(
             "num_samples": len(split),
             "fingerprint": split.fingerprint(),
             "grey": are_grey(split.images()),
+            **_clips_used(config.train, split),
         },
         "environment": {
             "selfcure": version("selfcure"),
@@ -317,6 +318,13 @@ def _document(
             "num_processes": workers.size,
         },
     }
+
+
+def _clips_used(config: TrainConfig, split: Split) -> dict[str, str]:
+    """A hash of which frames are of one clip, where training asks for that; the set's fingerprint knows nothing of it."""
+    if not config.frames_per_clip and config.unit == "sample":
+        return {}
+    return {"clips": hashlib.sha256(split.clips.astype("<i8").tobytes()).hexdigest()[:16]}
 
 
 def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Engine) -> list[str]:
@@ -344,9 +352,10 @@ def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Eng
         notes.append(f"{num_soft:,} soft labels{how}")
     if engine.clips is not None:
         sizes = engine.clips.bincount()
-        drawn = config.train.frames_per_clip
+        drawn, none = config.train.frames_per_clip, engine.split.num_without_clip
         notes.append(
             f"{len(sizes):,} clips, {int((sizes == 1).sum()):,} of them of one frame"
+            + (f" (frames without a clip: {none:,})" if none else "")
             + (f"; at most {drawn} frames of each in an epoch" if drawn else "")
             + ("; one label for each" if engine.together is not None else "")
         )
@@ -391,7 +400,7 @@ def _check_same(run: RunFolder, config: ResolvedConfig, given: Mapping[str, Any]
         )
 
 
-def _check_dataset(run: RunFolder, dataset: Dataset, split: Split) -> None:
+def _check_dataset(run: RunFolder, dataset: Dataset, split: Split, config: TrainConfig) -> None:
     saved = run.document["dataset"]
     if tuple(run.class_names) != dataset.class_names:
         raise SelfcureError(
@@ -401,4 +410,9 @@ def _check_dataset(run: RunFolder, dataset: Dataset, split: Split) -> None:
     if saved["fingerprint"] != split.fingerprint():
         raise SelfcureError(
             f"{run.path} was begun on {saved['path']} with other samples or labels than {dataset.path} has now"
+        )
+    clips = _clips_used(config, split)
+    if any(saved.get(name, there) != there for name, there in clips.items()):
+        raise SelfcureError(
+            f"{run.path} was begun on {saved['path']} with other clips than {dataset.path} has now"
         )

@@ -31,7 +31,7 @@ from selfcure.training.forward import Forward, MicroBatchedForward, SharedForwar
 from selfcure.training.inference import predict
 from selfcure.training.interrupt import Interrupted, StopRequest
 from selfcure.training.loader import load_batches
-from selfcure.training.measures import measure_training
+from selfcure.training.measures import count_clips, measure_training
 from selfcure.training.network import Network
 from selfcure.training.reporter import Reporter
 from selfcure.training.sampling import epoch_order
@@ -285,8 +285,7 @@ class Engine:
             "images_per_second": round((self.evidence.num_seen - self._samples_before) / seconds, 1),
             **self.evidence.means(),
             "num_label_changes": len(changes.ids),
-            "num_labels_changed": len(changed := self.book.changed()),
-            **self._clips_of(changes, changed),
+            "num_labels_changed": int((self.book.current() != self.book.original()).sum()),
             **measure_training(
                 self.evidence.arrays(),
                 self.history.mean(),
@@ -295,6 +294,8 @@ class Engine:
                 truth=self.split.true_labels,
             ),
         }
+        if self.together is not None:
+            record["clips"] = count_clips(self.together, changes, self.book)
         self.workers.share_buffers(self.method.module)
         if self.validation:
             record["validation"] = self._measure_validation()
@@ -307,18 +308,6 @@ class Engine:
         self.evidence = EpochEvidence(len(self.split))
         self.save()
         return record
-
-    def _clips_of(self, changes: LabelChanges, changed: Tensor) -> dict[str, Any]:
-        """What the epoch's decisions and the labels ``changed`` by now, [C] ids, come to in clips."""
-        if self.together is None:
-            return {}
-        return {
-            "clips": {
-                "num_decided": changes.num_decided,
-                "num_label_changes": len(self.together[changes.ids].unique()),
-                "num_labels_changed": len(self.together[changed].unique()),
-            }
-        }
 
     def _measure_validation(self) -> dict[str, Any]:
         assert self.validation is not None

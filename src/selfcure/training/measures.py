@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from selfcure import metrics
+from selfcure.core import LabelBook, LabelChanges
 
 
 def measure_training(
@@ -49,6 +51,21 @@ def measure_training(
                 columns["wrong_prob"][rows], (original != truth)[rows]
             )
     return result
+
+
+def count_clips(clips: Tensor, changes: LabelChanges, book: LabelBook) -> dict[str, int]:
+    """In clips what an epoch's decisions came to: decided on, changed by it, and other than at first when it ended.
+
+    Args:
+        clips: [N] int64, the clip of each sample.
+        changes: the epoch's, after which ``book`` stands.
+    """
+    changed = book.current() != book.original()
+    return {
+        "num_decided": changes.num_decided,
+        "num_label_changes": len(clips[changes.ids].unique()),
+        "num_labels_changed": len(clips[changed].unique()),
+    }
 
 
 def importance_statistics(importance: np.ndarray) -> dict[str, float]:
