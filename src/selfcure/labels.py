@@ -22,11 +22,12 @@ def label_table(run: str | Path | RunFolder) -> pa.Table:
     """One row for every training sample, in the order of the dataset folder.
 
     Columns: ``id``; ``original``, ``current`` and ``suggested`` label as dictionary columns whose codes are the class
-    numbers; ``importance`` in (0, 1) of the last epoch (null where the method has none), higher is more trusted;
-    ``suspicion`` in [0, 1], one minus the mean over epochs of the probability of the original label, higher is more
-    likely wrong; ``confidence`` in [0, 1], the mean over epochs of the predicted probability where the prediction was
-    the suggested label, else 0. The suggested label is the one with the highest confidence. Means are over the epochs
-    that drew the sample; of one never drawn the original label is suggested, with confidence 0 and suspicion null.
+    numbers; ``importance`` in (0, 1) of the last epoch (null where the method has none, or the epoch did not draw the
+    sample), higher is more trusted; ``suspicion`` in [0, 1], one minus the mean over epochs of the probability of the
+    original label, higher is more likely wrong; ``confidence`` in [0, 1], the mean over epochs of the predicted
+    probability where the prediction was the suggested label, else 0. The suggested label is the one with the highest
+    confidence. Means are over the epochs that drew the sample; of one never drawn the original label is suggested, with
+    confidence 0 and suspicion null.
 
     All is seen from training: the truth plays no part.
 
@@ -45,9 +46,10 @@ def label_table(run: str | Path | RunFolder) -> pa.Table:
     current[changes["row"].to_numpy()] = changes["to"].to_numpy()
     suggested, confidence, suspicion = _opinions(run, epochs, original)
     last = run.evidence(epochs[-1])
-    importance = (
-        last["importance"] if "importance" in last.column_names else pa.nulls(len(original), pa.float32())
-    )
+    importance = pa.nulls(len(original), pa.float32())
+    if "importance" in last.column_names:
+        values = last["importance"].to_numpy()
+        importance = pa.array(values, mask=np.isnan(values))
     class_names = pa.array(run.class_names)
 
     def named(labels: np.ndarray) -> pa.Array:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -27,13 +28,19 @@ def start(*arguments: str, **options) -> subprocess.Popen[str]:
     )
 
 
+def processor_seconds() -> float:
+    """Of all processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_and_version_are_fast(arguments):
     best = 9.0
-    for _ in range(3):  # the machine may be busy
-        begin = time.perf_counter()
+    for _ in range(3):
+        begin = processor_seconds()  # not the clock's: the machine may be busy
         result = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=environment())
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, processor_seconds() - begin)
         assert result.returncode == 0, result.stderr
         assert result.stdout
         if best < 1:
@@ -117,7 +124,7 @@ def test_ctrl_c_before_anything_is_there(command, monkeypatch):
 
 
 def test_ctrl_c_in_drawing_is_finished_by_the_same_command(place, command):
-    line = "data synth --num 1100 --num-validation 0 --size 16 --out faces"
+    line = "data synth --num 4000 --num-validation 0 --size 16 --out faces"
     process = start(*line.split(), cwd=place)
     while process.poll() is None and not (place / "faces.partial/plan.json").exists():
         time.sleep(0.02)

@@ -278,3 +278,10 @@ def test_the_command_says_what_it_draws(clips_folder, stripes_folder, tmp_path, 
     assert "has no column 'clip'" in capsys.readouterr().err
     assert command([*line, "--unit", "video"]) == 2
     assert "unknown unit 'video'" in capsys.readouterr().err
+
+
+def test_frames_that_the_last_epoch_did_not_draw_have_no_importance(clips_folder, tmp_path):
+    settings = {**TINY, "method": "scn", "frames_per_clip": 1, "num_epochs": 1}
+    table = selfcure.label_table(selfcure.train(clips_folder, out=tmp_path / "run", **settings))
+    assert table["importance"].null_count == 90
+    assert not np.isnan(table["importance"].drop_null().to_numpy()).any()
