@@ -1,14 +1,17 @@
 """Every suite runs to its tables, and what its cells are."""
 
 import csv
+import dataclasses
 import re
 from collections import Counter
 
 import pytest
 
-from selfcure.benchmark.cells import Cell
+from selfcure.benchmark.cells import Cell, Data
+from selfcure.benchmark.requests import Request
 from selfcure.benchmark.running import read_json
 from selfcure.benchmark.suites import SUITES
+from selfcure.benchmark.switches import SWITCHES, switches
 from selfcure.errors import SelfcureError
 from selfcure.methods.scn import ScnConfig
 from selfcure.training.config import resolve
@@ -20,6 +23,7 @@ OPTIONS = {
     "ablation": {},
     "gamma": {},
     "margins": {"rates": [0.3]},
+    "switches": {},
     "joint": {"rates": [0.3]},
     "pretrain": {},
     "sota": {"methods": ["plain", "scn"]},
@@ -75,6 +79,27 @@ def test_ablation_has_all_eight_and_each_means_what_it_says(bench, tmp_path):
     assert config["✓", "–", "✓"].relabel
     assert config["✓", "✓", "✓"] == ScnConfig(relabel_epoch=config["✓", "✓", "✓"].relabel_epoch)
     assert report["cells"][0]["state"] == "done"
+
+
+def test_switches_change_one_thing_each():
+    request = Request(
+        sets=(Data(name="faces", kind="source"),),
+        methods=(("scn", "paper"), ("cure", "paper")),
+        seeds=1,
+        rates=None,
+        weights={},
+        settings=lambda method, recipe: {"num_epochs": 10},
+    )
+    configs = {
+        cell.places[0].row: dataclasses.asdict(resolve(cell.method, cell.recipe, **cell.settings).settings)
+        for cell in switches(request)
+    }
+    assert len(configs) == sum(1 + len(changes) for changes in SWITCHES.values())
+    for (method, recipe, change), config in configs.items():
+        base = configs[method, recipe, "–"]
+        different = {name: value for name, value in config.items() if value != base[name]}
+        expected = SWITCHES[method].get(change, {})
+        assert different == (expected | {"relabel_epoch": 8} if "relabel_epoch" in expected else expected)
 
 
 def test_sweeps_share_their_default_cell(bench, tmp_path):

@@ -131,3 +131,9 @@ def test_errors_of_network_and_labels_are_told_apart(rate, doubt):
     network, noise = error_rates(probs, given, transition_matrix(probs, given))
     assert noise == pytest.approx(rate, abs=0.06)
     assert network == pytest.approx(float((probs.argmax(1) != truth).float().mean()), abs=0.08)
+
+
+def test_a_network_that_the_labels_never_follow_is_no_judge():
+    probs, labels = torch.tensor([[0.9, 0.1]] * 4), torch.ones(4, dtype=torch.long)
+    transition = transition_matrix(probs, labels, top_share=1.0)
+    assert error_rates(probs, labels, transition) == (1.0, 1.0)

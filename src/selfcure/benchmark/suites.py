@@ -8,6 +8,7 @@ from selfcure.benchmark.cells import Cell
 from selfcure.benchmark.published import Column
 from selfcure.benchmark.requests import Request
 from selfcure.benchmark.results import Table
+from selfcure.benchmark.switches import SWITCHES, switches
 from selfcure.errors import SelfcureError
 from selfcure.methods import METHODS
 
@@ -100,6 +101,13 @@ SUITES: dict[str, Suite] = {
             "Published on RAF-DB (paper): δ1 learned 0.142 ± 0.05, 77.76 on original and 69.45 on noisy labels; the best "
             "values are δ1 0.15, δ2 0.2, β 0.7. The paper does not say how noisy: 10 % is ours.",
         ),
+    ),
+    "switches": Suite(
+        cells=switches,
+        what="one setting changed at a time: SCN's towards its public code, cure without each part",
+        methods=tuple(SWITCHES),
+        only=tuple(SWITCHES),
+        rows=("method", "recipe", "change"),
     ),
     "joint": Suite(
         cells=comparisons.joint,

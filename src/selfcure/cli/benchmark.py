@@ -48,8 +48,8 @@ def benchmark(
     ----------
     suite
         noise: methods by share of flipped labels; original: labels as they are; human: people's labels against better
-        ones; ablation, gamma, margins: SCN's parts and settings; joint: the datasets as one; pretrain: the first
-        dataset before the others; sota: beside published results.
+        ones; ablation, gamma, margins: SCN's parts and settings; switches: SCN and cure with one setting changed;
+        joint: the datasets as one; pretrain: the first dataset before the others; sota: beside published results.
     data
         Dataset folders; each gives tables of its own, but where the suite puts them together.
     out

@@ -64,6 +64,8 @@ def error_rates(probs: Tensor, labels: Tensor, transition: Tensor) -> tuple[floa
     prediction = probs.argmax(dim=1)
     agreement = float((prediction == labels).double().mean())
     kept = float(transition.diagonal()[prediction].double().mean())
+    if kept == 0:  # not one label of the surest images is as predicted: nothing to tell the two apart by
+        return 1.0, 1.0
     return max(0.0, round(1 - agreement / kept, 6)), round(1 - kept, 6)
 
 
