@@ -58,7 +58,7 @@ def test_plain_cross_entropy_until_it_starts():
         assert output.relabels is None
         assert set(output.scores) == {"importance"}
     method.begin_epoch(7, no_outputs)
-    assert method.transition is not None
+    assert method.judging
 
 
 def test_it_starts_early_where_the_network_is_the_better_judge():
@@ -68,15 +68,15 @@ def test_it_starts_early_where_the_network_is_the_better_judge():
     step(bad, torch.where(astray[:, None], truthful(1.0).roll(1, 1), truthful(3.0)))
     for method in (good, bad):
         method.begin_epoch(2, no_outputs)
-    assert good.transition is not None
-    assert bad.transition is None
+    assert good.judging
+    assert not bad.judging
 
 
 def test_a_network_that_knows_nothing_is_no_judge():
     method = started()
     step(method, torch.randn(NUM, K, generator=torch.Generator().manual_seed(0)))
     method.begin_epoch(2, no_outputs)
-    assert method.transition is None
+    assert not method.judging
 
 
 def test_the_noise_stays_as_the_good_judge_found_it_while_labels_are_learned_by_heart():

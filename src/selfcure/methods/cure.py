@@ -10,11 +10,13 @@ T[k, y], s                                   noise and sharpness, estimated befo
 q_i(k) ∝ p̄_i(k)^s · T[k, y_i]                the true class, given image and original label
 L = Σ_i q_i(y_i)·CE(p_i, y_i) / Σ_i q_i(y_i)   the original labels, weighed
 
-and before the network is a good enough judge plain cross-entropy: labels are weighed from the epoch on at which it errs
-half as often as they do, both estimated, and agrees with most of them, or after ``start_share`` of the training. Too early
-it misjudges, too late it has learned the wrong labels by heart; so once it is that good T is kept as it is then. A
-distrusted label teaches little, so the network does not come to believe it, and its prediction stays a witness. P(label wrong) = 1 − q_i(y_i). A label is
-changed to arg max q_i where q_i(y_i) is lowest, as far as the expected number of right labels that this breaks stays
+and before the network is a good enough judge plain cross-entropy. Too early it misjudges, too late it has learned the wrong
+labels by heart. So T is kept as it is when the network errs four fifths as often as the labels do, both estimated, and agrees
+with most of them; and labels are judged and weighed from the epoch on at which it errs half as often, or after
+``start_share`` of the training. A distrusted label teaches little, so the network does not come to believe it; but where the
+network is wrong it then hears nothing else, so the later the better for right labels of classes that it hardly knows.
+
+P(label wrong) = 1 − q_i(y_i). A label is changed to arg max q_i where q_i(y_i) is lowest, as far as the expected number of right labels that this breaks stays
 within ``budget``; always judged against the original label, so each epoch may take it back. Training itself uses the
 original labels alone: learning from its own changes would make the network sure of its mistakes.
 
@@ -55,11 +57,13 @@ class CureConfig:
 
     momentum: float = 0.8
     """β, share of a sample's pooled prediction that stays at each update."""
+    settle_error_ratio: float = 0.8
+    """T is kept as soon as the network errs less often than this for each error of the labels; 0: never."""
     start_share: float = 0.6
     """Share of the epochs after which labels are weighed at the latest."""
     start_error_ratio: float = 0.5
-    """Labels are weighed as soon as the network errs less often than this for each error of theirs; 0: not before
-    ``start_share``."""
+    """Labels are weighed as soon as T is kept and the network errs less often than this for each error of theirs; 0: not
+    before ``start_share``."""
     weigh: bool = True
     """Weigh the labels; without it training stays plain and labels are only judged."""
     look: bool = True
@@ -76,6 +80,7 @@ class CureConfig:
             ("momentum", 1),
             ("start_share", 1),
             ("budget", 1),
+            ("settle_error_ratio", float("inf")),
             ("start_error_ratio", float("inf")),
         ):
             value = getattr(self, name)
@@ -114,10 +119,12 @@ class Cure(Method):
         "modern": CureConfig(bias=True),
     }
 
-    transition: Tensor | None = None
-    """[K, K] T; none before labels are weighed."""
+    transition: Tensor
+    """[K, K] T, in use once labels are judged."""
     settled = False
     """T is kept from now on."""
+    judging = False
+    """Labels are judged and weighed."""
     sharpness = 1.0
     """s."""
     threshold = 0.0
@@ -138,6 +145,7 @@ class Cure(Method):
             )
         self.latest_start = min(max(2, 1 + round(self.config.start_share * num_epochs)), num_epochs)
         values = torch.zeros(len(training_set), training_set.num_classes)
+        self.transition = torch.eye(training_set.num_classes)
         self.pool = PooledPredictions(values, momentum=self.config.momentum)
 
     def begin_epoch(self, epoch: int, outputs: Callable[[], Outputs]) -> None:
@@ -145,22 +153,26 @@ class Cure(Method):
             return
         probs = self.pool.mean()
         labels = self.labels.to(probs.device)
-        if not self.settled:
-            transition = transition_matrix(probs, labels, top_share=self.config.top_share)
-            network, noise = error_rates(probs, labels, transition)
-            # A network that knows nothing is no surer where it is right: all disagreement would pass for noise.
-            agrees_with_most = (1 - network) * (1 - noise) > 0.5
-            self.settled = agrees_with_most and network < self.config.start_error_ratio * noise
-            if not self.settled and epoch < self.latest_start:
-                return
-            self.transition = transition
-        assert self.transition is not None
+        self._estimate(probs, labels)
+        self.judging |= epoch >= self.latest_start
+        if not self.judging:
+            return
         if self.config.look and epoch == self.num_epochs:
             seen = outputs()["logits"].softmax(dim=1).to(probs)
             probs = self.look = F.normalize((probs * seen).sqrt(), p=1, dim=1)
         self.sharpness = sharpness(probs, labels, self.transition)
         posterior = label_posterior(probs, labels, self.transition, self.sharpness)
         self.threshold = change_threshold(posterior, labels, self.config.budget)
+
+    def _estimate(self, probs: Tensor, labels: Tensor) -> None:
+        """T, until it is kept; and whether the network is judge enough."""
+        if not self.settled:
+            self.transition = transition_matrix(probs, labels, top_share=self.config.top_share)
+        network, noise = error_rates(probs, labels, self.transition)
+        # A network that knows nothing is no surer where it is right: all disagreement would pass for noise.
+        agrees_with_most = (1 - network) * (1 - noise) > 0.5
+        self.settled |= agrees_with_most and network < self.config.settle_error_ratio * noise
+        self.judging |= self.settled and network < self.config.start_error_ratio * noise
 
     def step(self, batch: Batch, forward: Forward) -> StepOutput:
         outputs = forward(batch.images)
@@ -180,7 +192,7 @@ class Cure(Method):
         wrong_prob = 1 - belief.gather(1, labels[:, None]).squeeze(1)
         terms = {"weighted_ce": weighted, "reading": reading}
         scores = {"importance": importance}
-        if self.transition is not None:
+        if self.judging:
             terms |= {"noise_rate": wrong_prob.mean(), "sharpness": wrong_prob.new_tensor(self.sharpness)}
             scores |= {"wrong_prob": wrong_prob, "suggested_label": belief.argmax(dim=1)}
         return StepOutput(
@@ -197,13 +209,13 @@ class Cure(Method):
 
     def _posterior(self, probs: Tensor, labels: Tensor) -> Tensor:
         """[B, K] q; the labels themselves before they are weighed."""
-        if self.transition is None:
+        if not self.judging:
             return F.one_hot(labels, probs.shape[1]).to(probs)
         return label_posterior(probs, labels, self.transition.to(probs), self.sharpness)
 
     def _relabels(self, batch: Batch, belief: Tensor) -> RelabelDecisions | None:
         """Changes from the labels in use: new ones, and those taken back."""
-        if self.transition is None:
+        if not self.judging:
             return None
         best, suggested = belief.max(dim=1)
         given = belief.gather(1, batch.original_labels[:, None]).squeeze(1)
@@ -212,19 +224,22 @@ class Cure(Method):
         return RelabelDecisions(batch.ids[changed], wanted[changed], (best - given)[changed])
 
     def state_dict(self) -> dict[str, Tensor]:
-        state = {"pooled": self.pool.values.cpu()}
-        if self.transition is not None:
-            numbers = torch.tensor([self.sharpness, self.threshold, self.settled], dtype=torch.float64)
-            state |= {"transition": self.transition.cpu(), "numbers": numbers}
+        numbers = torch.tensor(
+            [self.sharpness, self.threshold, self.settled, self.judging], dtype=torch.float64
+        )
+        state = {
+            "pooled": self.pool.values.cpu(),
+            "transition": self.transition.cpu(),
+            "numbers": numbers,
+        }
         if self.look is not None:
             state["look"] = self.look.cpu()
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.pool.values = state["pooled"].clone()
+        self.transition = state["transition"].clone()
+        self.sharpness, self.threshold, settled, judging = state["numbers"].tolist()
+        self.settled, self.judging = bool(settled), bool(judging)
         if "look" in state:
             self.look = state["look"].clone()
-        if "transition" in state:
-            self.transition = state["transition"].clone()
-            self.sharpness, self.threshold, settled = state["numbers"].tolist()
-            self.settled = bool(settled)
