@@ -89,6 +89,15 @@ def test_the_noise_stays_as_the_good_judge_found_it_while_labels_are_learned_by_
     assert torch.equal(method.transition, found)
 
 
+def test_the_noise_is_kept_before_labels_are_weighed():
+    method = begun(started(start_error_ratio=0.0, num_epochs=30), epochs=2)
+    assert method.settled
+    assert not method.judging
+    never = begun(started(settle_error_ratio=0.0), epochs=2)
+    assert not never.settled
+    assert not never.judging
+
+
 def test_labels_are_weighed_by_the_evidence_of_the_epochs_before():
     method = begun(started())
     trust = label_posterior(method.pool.mean(), GIVEN, method.transition, method.sharpness)

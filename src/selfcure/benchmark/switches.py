@@ -24,6 +24,7 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
         "weighed from epoch 2 on": {"start_share": 0.0},
         "weighed after 60 %": {"start_error_ratio": 0.0},
         "noise of all images": {"top_share": 1.0},
+        "noise never kept": {"settle_error_ratio": 0.0},
     },
 }
 """Method → change → its settings. Of SCN the first four are the public code's. ``relabel_epoch`` is a share of the epochs."""
