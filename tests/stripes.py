@@ -18,13 +18,16 @@ TINY = {
 """Settings of a training that takes a second."""
 
 
-def stripes(label: int, num_classes: int, size: int, rng: np.random.Generator) -> bytes:
-    """A noisy image whose bright stripe says its class."""
+def stripes(
+    label: int, num_classes: int, size: int, rng: np.random.Generator, *, grey: bool = False
+) -> bytes:
+    """A noisy image whose bright stripe says its class; ``grey`` is the same one without colour."""
     pixels = rng.integers(0, 140, (size, size, 3)).astype(np.uint8)
     height = size // num_classes
     pixels[label * height : (label + 1) * height] += 90
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png")
+    image = Image.fromarray(pixels)
+    (image.convert("L") if grey else image).save(buffer, "png")
     return buffer.getvalue()
 
 
@@ -38,6 +41,7 @@ def write_stripes(
     seed: int = 0,
     truth: str = "true",
     frames: int = 1,
+    grey: bool = False,
 ):
     """A dataset folder of striped images; ``truth`` may be true, random or absent, all else equal.
 
@@ -54,7 +58,7 @@ def write_stripes(
                 flipped = split == "train" and rng.random() < noise
                 given = int((label + rng.integers(1, num_classes)) % num_classes) if flipped else label
             name = f"{split}-{index:04d}"
-            images[name] = stripes(label, num_classes, 16, rng)
+            images[name] = stripes(label, num_classes, 16, rng, grey=grey)
             known = {"true": label, "random": int(other.integers(num_classes)), "absent": None}[truth]
             extra = {"clip": f"{split}-{index // frames}"} if frames > 1 else {}
             entries.append(Entry(name, split, f"{name}.png", given, known, extra))

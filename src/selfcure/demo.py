@@ -27,12 +27,12 @@ SCHEDULE: dict[str, Any] = {
     "recipe": "paper",
     "backbone": "compact",
     "image_size_px": 48,
-    "num_epochs": 12,
+    "num_epochs": 9,
     "batch_size": 32,
     "optimizer": "adam",
     "learning_rate": 2e-3,
-    "lr_milestones": (),
-    "lr_decay": 0.8,
+    "lr_schedule": "cosine",
+    "warmup_epochs": 1,
     "seed": 0,
 }
 

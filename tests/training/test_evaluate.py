@@ -179,3 +179,14 @@ def test_load_run_gives_back_the_trained_weights(run):
     for name, value in trained.module.state_dict().items():
         assert torch.equal(value, saved[f"module/{name}"])
     assert config.as_dict() == run.document["config"]
+
+
+def test_a_run_on_grey_images_is_shown_no_colour(tmp_path):
+    """As its exported file is: a folder in colour gives what the same folder without colour gives."""
+    coloured, grey = (write_stripes(tmp_path / f"{grey}", grey=grey).path for grey in (False, True))
+    for trained, same in ((grey, True), (coloured, False)):
+        run = selfcure.train(trained, out=tmp_path / f"run-{same}", **SETTINGS)
+        losses = [
+            selfcure.evaluate(run.path, data)["given"]["negative_log_likelihood"] for data in (grey, coloured)
+        ]
+        assert (losses[0] == losses[1]) == same, "a network that knows colour looks at it"

@@ -31,14 +31,19 @@ class Encoded(Protocol):
         """What the source called an image."""
 
 
-def decode(data: bytes, size_px: int) -> np.ndarray:
-    """Decode an encoded image to [3, S, S] uint8 RGB, upright and stretched to a square (the public code does too)."""
+def decode(data: bytes, size_px: int, *, grey: bool = False) -> np.ndarray:
+    """Decode an encoded image to [3, S, S] uint8 RGB, upright and stretched to a square (the public code does too).
+
+    ``grey`` takes its colour out, for a network that was trained without any.
+    """
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would cut off at 255
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     image = image.convert("RGB")
     if image.size != (size_px, size_px):
         image = image.resize((size_px, size_px), Image.Resampling.BILINEAR)
+    if grey:
+        image = image.convert("L").convert("RGB")
     return np.asarray(image).transpose(2, 0, 1)
 
 
@@ -57,10 +62,10 @@ def _is_grey(image: np.ndarray) -> bool:
     return bool(spread.mean() < 1)  # JPEG may leave a trace of colour in a grey image
 
 
-def _decode_row(images: Encoded, row: int, data: bytes, size_px: int) -> np.ndarray:
+def _decode_row(images: Encoded, row: int, data: bytes, size_px: int, *, grey: bool = False) -> np.ndarray:
     """:func:`decode`, with an error that names the image."""
     try:
-        return decode(data, size_px)
+        return decode(data, size_px, grey=grey)
     except Exception as error:  # Pillow raises nearly anything on a broken file
         why = re.sub(r" <_io.BytesIO.*?>", "", str(error)) or type(error).__name__
         raise SelfcureError(
@@ -85,6 +90,7 @@ class ImageStore:
         encoded: the images, as :meth:`Split.images` gives them.
         size_px: S, side of the square images served.
         cache_bytes: memory that decoded images may take; half of what is free by default.
+        grey: take the colour out.
         progress: called with (done, total) while the cache fills.
 
     Raises:
@@ -97,9 +103,11 @@ class ImageStore:
         size_px: int,
         *,
         cache_bytes: int | None = None,
+        grey: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ):
         self.size_px = size_px
+        self._grey = grey
         self._encoded = encoded
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         budget = available_memory() // 2 if cache_bytes is None else cache_bytes
@@ -141,7 +149,9 @@ class ImageStore:
         def some(start: int) -> None:
             chosen = rows[start : start + _READ]
             for position, (row, data) in enumerate(zip(chosen, self._encoded.read(chosen), strict=True)):
-                images[start + position] = _decode_row(self._encoded, row, data, self.size_px)
+                images[start + position] = _decode_row(
+                    self._encoded, row, data, self.size_px, grey=self._grey
+                )
 
         list(self._pool.map(some, range(0, len(rows), _READ)))
         return torch.from_numpy(images)

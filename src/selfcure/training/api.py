@@ -106,14 +106,17 @@ def _train(
         workers.led(lambda: RunFolder.create(folder, document, split.ids, split.labels) and None)
         run = RunFolder(folder)
     validation = dataset.split("validation") if "validation" in dataset.splits else None
+
+    def images_of(split: Split) -> ImageStore:
+        grey = run.document["dataset"].get("grey", False)  # of a few coloured images among grey ones, too
+        return load_images(split, config.train, reporter, device, num_local=workers.num_local, grey=grey)
+
     engine = Engine(
         config.train,
         trained,
         split=split,
-        images=load_images(split, config.train, reporter, device, workers.num_local),
-        validation=(validation, load_images(validation, config.train, reporter, device, workers.num_local))
-        if validation
-        else None,
+        images=images_of(split),
+        validation=(validation, images_of(validation)) if validation else None,
         run=run,
         device=device,
         workers=workers,
@@ -178,7 +181,8 @@ def evaluate(
         )
     trained, config = load_run(run)
     target = pick_device(device)
-    images = load_images(samples, config.train, reporter or Reporter(), target)
+    grey = run.document["dataset"].get("grey", False)  # as the exported file does
+    images = load_images(samples, config.train, reporter or Reporter(), target, grey=grey)
     network = Network(trained.module, config.train, target, may_compile=False)
     probs = predict(network, images)["logits"].softmax(dim=1).numpy()
     result = {
@@ -277,16 +281,29 @@ def _with_micro_batch(
 
 
 def load_images(
-    split: Split, config: TrainConfig, reporter: Reporter, device: torch.device, num_local: int = 1
+    split: Split,
+    config: TrainConfig,
+    reporter: Reporter,
+    device: torch.device,
+    *,
+    num_local: int = 1,
+    grey: bool = False,
 ) -> ImageStore:
-    """The split's images, decoded where they fit; ``num_local`` processes share this machine's memory."""
+    """The split's images, decoded where they fit; ``num_local`` processes share this machine's memory.
+
+    ``grey`` takes their colour out.
+    """
     most = available_memory() / 2 if config.max_cache_gb is None else config.max_cache_gb * 1e9
 
     def progress(done: int, total: int) -> None:
         reporter.loading(split.name, done, total)
 
     store = ImageStore(
-        split.images(), config.image_size_px, cache_bytes=int(most / num_local), progress=progress
+        split.images(),
+        config.image_size_px,
+        cache_bytes=int(most / num_local),
+        grey=grey,
+        progress=progress,
     )
     if device.type == "cuda":
         store.move_to(device, torch.cuda.mem_get_info(device)[0] // 8)
