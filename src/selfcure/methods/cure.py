@@ -68,7 +68,7 @@ class CureConfig:
     """Weigh the labels; without it training stays plain and labels are only judged."""
     look: bool = True
     """In the last epoch judge labels by the images as they are too, not by the augmented views of the epochs before alone."""
-    budget: float = 0.01
+    budget: float = 0.007
     """Right labels that changing may break, as an expected share of the right ones; 0: change none."""
     top_share: float = 0.1
     """Share of each predicted class, the surest first, whose given labels tell the noise."""
