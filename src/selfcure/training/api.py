@@ -1,11 +1,7 @@
 """Training and evaluation as one call each."""
 
-import hashlib
 import os
-import platform
-from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +11,14 @@ from selfcure import metrics
 from selfcure.backbones import build_backbone, check_image_size, load_weights
 from selfcure.backbones.checkpointing import checkpoint_activations
 from selfcure.data.folder import Dataset, Split
-from selfcure.data.images import ImageStore, are_grey, available_memory
+from selfcure.data.images import ImageStore, available_memory
 from selfcure.data.vocabulary import listed
 from selfcure.errors import SelfcureError
 from selfcure.methods import METHODS, Method
 from selfcure.runs import RunFolder
 from selfcure.training.checkpoint import load_tensors
 from selfcure.training.config import ResolvedConfig, TrainConfig, resolve
+from selfcure.training.document import check_dataset, check_settings, clips_used, run_document
 from selfcure.training.engine import Engine
 from selfcure.training.inference import predict
 from selfcure.training.memory import choose_micro_batch
@@ -29,8 +26,6 @@ from selfcure.training.network import Network
 from selfcure.training.reporter import Reporter
 from selfcure.training.seeding import derive_seed, torch_seed
 from selfcure.training.workers import Workers, local_rank
-
-_ENVIRONMENT = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
 def train(
@@ -63,8 +58,8 @@ def train(
         run = RunFolder(out) if resume else None
         if run:
             config = ResolvedConfig.from_dict(run.document["config"])
-            _check_same(run, config, {"method": method, "recipe": recipe, **overrides})
-            _check_dataset(run, dataset, split, config.train)
+            check_settings(run, config, {"method": method, "recipe": recipe, **overrides})
+            check_dataset(run, dataset, split, config.train)
             if run.finished:
                 return run
         else:
@@ -100,7 +95,7 @@ def _train(
         run = folder
     else:
         config = _with_micro_batch(config, trained, device, workers)
-        document = _document(config, dataset, split, device, workers)
+        document = run_document(config, dataset, split, device, workers)
         if loaded:
             document["weights"] = str(loaded)
         workers.led(lambda: RunFolder.create(folder, document, split.ids, split.labels) and None)
@@ -142,7 +137,7 @@ def _check_possible(config: TrainConfig, dataset: Dataset, split: Split, workers
         )
     if config.select == "validation" and "validation" not in dataset.splits:
         raise SelfcureError(f"select=validation needs a validation split; {dataset.path} has none")
-    _clips_used(config, split)  # refused before there is a run folder
+    clips_used(config, split)  # refused before there is a run folder
     if config.num_threads > (most := 4 * (os.cpu_count() or 1)):
         raise SelfcureError(f"num_threads must be at most {most} on this machine, not {config.num_threads}")
     if min(config.batch_size, len(split)) < 2 * workers.size:
@@ -310,40 +305,6 @@ def load_images(
     return store
 
 
-def _document(
-    config: ResolvedConfig, dataset: Dataset, split: Split, device: torch.device, workers: Workers
-) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "config": config.as_dict(),
-        "class_names": list(dataset.class_names),
-        "dataset": {
-            "path": str(dataset.path.absolute()),
-            "split": split.name,
-            "num_samples": len(split),
-            "fingerprint": split.fingerprint(),
-            "grey": are_grey(split.images()),
-            **_clips_used(config.train, split),
-        },
-        "environment": {
-            "selfcure": version("selfcure"),
-            "python": platform.python_version(),
-            **{name: version(name) for name in _ENVIRONMENT},
-            "machine": platform.machine(),
-            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-            "num_threads": torch.get_num_threads(),
-            "num_processes": workers.size,
-        },
-    }
-
-
-def _clips_used(config: TrainConfig, split: Split) -> dict[str, str]:
-    """A hash of which frames are of one clip, where training asks for that; the set's fingerprint knows nothing of it."""
-    if not config.frames_per_clip and config.unit == "sample":
-        return {}
-    return {"clips": hashlib.sha256(split.clips.astype("<i8").tobytes()).hexdigest()[:16]}
-
-
 def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Engine) -> list[str]:
     num_parameters = sum(p.numel() for p in engine.method.module.parameters())
     start = "" if config.train.weights else " from scratch"
@@ -394,42 +355,3 @@ def _notes(config: ResolvedConfig, dataset: Dataset, run: RunFolder, engine: Eng
             f"{torch.get_num_threads()} threads now, {threads} before: the last bits may differ from an uninterrupted run"
         )
     return notes
-
-
-def _check_same(run: RunFolder, config: ResolvedConfig, given: Mapping[str, Any]) -> None:
-    saved = config.as_dict()
-    asked = {name: value for name, value in given.items() if value is not None}
-    if str(asked.get("micro_batch_size")) == "0":  # the run has settled it
-        del asked["micro_batch_size"]
-    names = {k: asked.pop(k, saved[k]) for k in ("method", "recipe")}
-    if names == {k: saved[k] for k in names}:
-        wanted = resolve(**names, **asked).as_dict()
-        names |= {name: wanted[name] for name in asked}
-    different = [
-        f"{name}: {saved.get(name)} there, {value} here"
-        for name, value in names.items()
-        if saved.get(name) != value
-    ]
-    if different:
-        raise SelfcureError(
-            f"{run.path} was begun with other settings ({'; '.join(different)}); leave them out to resume, or choose "
-            "another --out"
-        )
-
-
-def _check_dataset(run: RunFolder, dataset: Dataset, split: Split, config: TrainConfig) -> None:
-    saved = run.document["dataset"]
-    if tuple(run.class_names) != dataset.class_names:
-        raise SelfcureError(
-            f"{run.path} was begun on the classes {listed(run.class_names)}; {dataset.path} has "
-            f"{listed(dataset.class_names)}"
-        )
-    if saved["fingerprint"] != split.fingerprint():
-        raise SelfcureError(
-            f"{run.path} was begun on {saved['path']} with other samples or labels than {dataset.path} has now"
-        )
-    clips = _clips_used(config, split)
-    if any(saved.get(name, there) != there for name, there in clips.items()):
-        raise SelfcureError(
-            f"{run.path} was begun on {saved['path']} with other clips than {dataset.path} has now"
-        )
