@@ -18,7 +18,8 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
         "no relabelling": {"relabel": False},
     },
     "cure": {
-        "labels not weighed": {"weigh": False},
+        "labels not weighed": {"max_trust_power": 0.0},
+        "labels weighed by q": {"max_trust_power": 1.0},
         "no look": {"look": False},
         "last epoch alone": {"momentum": 0.0},
         "weighed from epoch 2 on": {"start_share": 0.0},

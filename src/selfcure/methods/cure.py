@@ -8,13 +8,15 @@ as in SCN a sigmoid on the features.
 p̄_i ← β·p̄_i + (1 − β)·p_i                    predictions pooled over epochs and augmented views, each before its step
 T[k, y], s                                   noise and sharpness, estimated before an epoch from p̄ and the given labels
 q_i(k) ∝ p̄_i(k)^s · T[k, y_i]                the true class, given image and original label
-L = Σ_i q_i(y_i)·CE(p_i, y_i) / Σ_i q_i(y_i)   the original labels, weighed
+L = Σ_i w_i·CE(p_i, y_i) / Σ_i w_i,  w_i = q_i(y_i)^γ   the original labels, weighed
 
 and before the network is a good enough judge plain cross-entropy. Too early it misjudges, too late it has learned the wrong
 labels by heart. So T is kept as it is when the network errs four fifths as often as the labels do, both estimated, and agrees
 with most of them; and labels are judged and weighed from the epoch on at which it errs half as often, or after
-``start_share`` of the training. A distrusted label teaches little, so the network does not come to believe it; but where the
-network is wrong it then hears nothing else, so the later the better for right labels of classes that it hardly knows.
+``start_share`` of the training. A distrusted label teaches little, so the network does not come to believe it. γ says how little: it is
+1 while the network errs half as often as the labels or more, and grows with how much seldomer it does, up to
+``max_trust_power``. At 1 wrong labels are still learned by heart in time, each epoch trusting them more, and the network then
+seems to err ever less; the higher, the less a network that is wrong itself can be told so.
 
 P(label wrong) = 1 − q_i(y_i). A label is changed to arg max q_i where q_i(y_i) is lowest, as far as the expected number of right labels that this breaks stays
 within ``budget``; always judged against the original label, so each epoch may take it back. Training itself uses the
@@ -50,6 +52,8 @@ from selfcure.core.posterior import (
 from selfcure.errors import SelfcureError
 from selfcure.methods.base import Forward, Method, Outputs
 
+_EPS = 1e-6
+
 
 @dataclass(frozen=True, kw_only=True)
 class CureConfig:
@@ -64,8 +68,8 @@ class CureConfig:
     start_error_ratio: float = 0.5
     """Labels are weighed as soon as T is kept and the network errs less often than this for each error of theirs; 0: not
     before ``start_share``."""
-    weigh: bool = True
-    """Weigh the labels; without it training stays plain and labels are only judged."""
+    max_trust_power: float = 3.0
+    """γ at most; 0: labels are not weighed, training stays plain and they are only judged."""
     look: bool = True
     """In the last epoch judge labels by the images as they are too, not by the augmented views of the epochs before alone."""
     budget: float = 0.007
@@ -82,6 +86,7 @@ class CureConfig:
             ("budget", 1),
             ("settle_error_ratio", float("inf")),
             ("start_error_ratio", float("inf")),
+            ("max_trust_power", float("inf")),
         ):
             value = getattr(self, name)
             if not 0 <= value < high:
@@ -125,6 +130,8 @@ class Cure(Method):
     """T is kept from now on."""
     judging = False
     """Labels are judged and weighed."""
+    trust_power = 1.0
+    """γ, before weighing starts without effect."""
     sharpness = 1.0
     """s."""
     threshold = 0.0
@@ -173,6 +180,8 @@ class Cure(Method):
         agrees_with_most = (1 - network) * (1 - noise) > 0.5
         self.settled |= agrees_with_most and network < self.config.settle_error_ratio * noise
         self.judging |= self.settled and network < self.config.start_error_ratio * noise
+        better = self.config.start_error_ratio * noise / max(network, _EPS)
+        self.trust_power = min(max(1.0, better), self.config.max_trust_power)
 
     def step(self, batch: Batch, forward: Forward) -> StepOutput:
         outputs = forward(batch.images)
@@ -183,10 +192,8 @@ class Cure(Method):
         belief = self._posterior(self._probs(batch.ids), labels)  # and of this one
 
         losses = F.cross_entropy(logits, labels, reduction="none")
-        weights = (
-            trust.gather(1, labels[:, None]).squeeze(1) if self.config.weigh else torch.ones_like(losses)
-        )
-        weighted = (weights * losses).sum() / weights.sum()
+        weights = trust.gather(1, labels[:, None]).squeeze(1) ** self.trust_power
+        weighted = (weights * losses).sum() / weights.sum().clamp(min=_EPS)
         read_right = belief.gather(1, logits.argmax(dim=1, keepdim=True)).squeeze(1)
         reading = F.binary_cross_entropy(importance.float(), read_right.float())
         wrong_prob = 1 - belief.gather(1, labels[:, None]).squeeze(1)
@@ -225,7 +232,8 @@ class Cure(Method):
 
     def state_dict(self) -> dict[str, Tensor]:
         numbers = torch.tensor(
-            [self.sharpness, self.threshold, self.settled, self.judging], dtype=torch.float64
+            [self.trust_power, self.sharpness, self.threshold, self.settled, self.judging],
+            dtype=torch.float64,
         )
         state = {
             "pooled": self.pool.values.cpu(),
@@ -239,7 +247,7 @@ class Cure(Method):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.pool.values = state["pooled"].clone()
         self.transition = state["transition"].clone()
-        self.sharpness, self.threshold, settled, judging = state["numbers"].tolist()
+        self.trust_power, self.sharpness, self.threshold, settled, judging = state["numbers"].tolist()
         self.settled, self.judging = bool(settled), bool(judging)
         if "look" in state:
             self.look = state["look"].clone()
