@@ -13,10 +13,10 @@ L = Σ_i w_i·CE(p_i, y_i) / Σ_i w_i,  w_i = q_i(y_i)^γ   the original labels,
 and before the network is a good enough judge plain cross-entropy. Too early it misjudges, too late it has learned the wrong
 labels by heart. So T is kept as it is when the network errs four fifths as often as the labels do, both estimated, and agrees
 with most of them; and labels are judged and weighed from the epoch on at which it errs half as often, or after
-``start_share`` of the training. A distrusted label teaches little, so the network does not come to believe it. γ says how little: it is
-1 while the network errs half as often as the labels or more, and grows with how much seldomer it does, up to
-``max_trust_power``. At 1 wrong labels are still learned by heart in time, each epoch trusting them more, and the network then
-seems to err ever less; the higher, the less a network that is wrong itself can be told so.
+``start_share`` of the training. A distrusted label teaches little, so the network does not come to believe it. γ is 1 until
+the network seems to err a tenth as often as the labels, then grows up to ``max_trust_power``: to agree with wrong labels so
+well it must have begun to learn them, each epoch trusting them more. From the start it would keep a network that is wrong
+itself from being told so.
 
 P(label wrong) = 1 − q_i(y_i). A label is changed to arg max q_i where q_i(y_i) is lowest, as far as the expected number of right labels that this breaks stays
 within ``budget``; always judged against the original label, so each epoch may take it back. Training itself uses the
@@ -53,6 +53,8 @@ from selfcure.errors import SelfcureError
 from selfcure.methods.base import Forward, Method, Outputs
 
 _EPS = 1e-6
+_LEARNED = 0.1
+"""A network that seems to err less often than this for each error of the labels has begun to learn theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +182,8 @@ class Cure(Method):
         agrees_with_most = (1 - network) * (1 - noise) > 0.5
         self.settled |= agrees_with_most and network < self.config.settle_error_ratio * noise
         self.judging |= self.settled and network < self.config.start_error_ratio * noise
-        better = self.config.start_error_ratio * noise / max(network, _EPS)
-        self.trust_power = min(max(1.0, better), self.config.max_trust_power)
+        learned = _LEARNED * noise / max(network, _EPS)
+        self.trust_power = min(max(1.0, learned), self.config.max_trust_power)
 
     def step(self, batch: Batch, forward: Forward) -> StepOutput:
         outputs = forward(batch.images)
