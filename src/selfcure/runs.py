@@ -173,7 +173,9 @@ def _read_table(path: Path, columns: list[str] | None = None, rows: slice | None
         table = file.read_row_groups(list(range(first, last + 1)), columns=columns)
         return table.slice(rows.start - (ends[first] - sizes[first]), rows.stop - rows.start)
     except (OSError, pa.ArrowInvalid) as error:
-        raise SelfcureError(f"{path} is missing or damaged ({error}); train again") from error
+        raise SelfcureError(
+            f"{path} is missing or damaged ({error}); train again (a benchmark's cells keep theirs with --keep all)"
+        ) from error
 
 
 def _write_table(path: Path, table: pa.Table) -> None:

@@ -15,12 +15,13 @@ labels by heart. So T is kept as it is when the network errs four fifths as ofte
 with most of them; and labels are judged and weighed from the epoch on at which it errs half as often, or after
 ``start_share`` of the training. A distrusted label teaches little, so the network does not come to believe it. γ is 1 until
 the network seems to err a tenth as often as the labels, then grows up to ``max_trust_power``: to agree with wrong labels so
-well it must have begun to learn them, each epoch trusting them more. From the start it would keep a network that is wrong
-itself from being told so.
+well it must have begun to learn them, each epoch trusting them more. A high γ from the start would keep a network that is
+wrong from being told so.
 
-P(label wrong) = 1 − q_i(y_i). A label is changed to arg max q_i where q_i(y_i) is lowest, as far as the expected number of right labels that this breaks stays
-within ``budget``; always judged against the original label, so each epoch may take it back. Training itself uses the
-original labels alone: learning from its own changes would make the network sure of its mistakes.
+P(label wrong) = 1 − q_i(y_i). A label is changed to arg max q_i where q_i(y_i) is lowest, as far as the expected
+number of right labels that this breaks stays within ``budget``; always judged against the original label, so each
+epoch may take it back. Training itself uses the original labels alone: learning from its own changes would make the
+network sure of its mistakes.
 
 Augmented views blur what the network knows. So before the last epoch it looks once at the images as they are, for one pass
 without gradient, and that epoch judges by both: p̄_i then is the geometric mean of the pooled prediction and this one.

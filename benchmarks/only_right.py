@@ -1,0 +1,41 @@
+"""The training images whose label is right, as a new dataset folder: what a perfect judge of labels would leave.
+
+python benchmarks/only_right.py bench/data/ferplus-8000-sym30-draw0 --out data/only-right
+
+Plain training on it bounds what any method can gain that only weighs or drops labels; on `--rates 0` cells, what one can
+gain that repairs them all.
+"""
+
+import argparse
+from pathlib import Path
+
+from selfcure.data.folder import Dataset
+from selfcure.data.rewrite import changed, derive, kept_rows, unchanged
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset", type=Path, help="a dataset folder that knows true labels")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    parent = Dataset(args.dataset)
+    splits = {name: parent.split(name) for name in parent.splits}
+    train = splits["train"]
+    right = train.labels == train.true_labels
+    derive(
+        splits,
+        args.out,
+        kind="only_right",
+        settings={"split": "train"},
+        shards={
+            name: changed(split, kept_rows(right)) if name == "train" else unchanged(split)
+            for name, split in splits.items()
+        },
+    )
+    print(f"{right.sum():,} of {len(right):,} training labels are right and kept")
+
+
+if __name__ == "__main__":
+    main()
