@@ -98,6 +98,19 @@ def test_the_noise_is_kept_before_labels_are_weighed():
     assert not never.judging
 
 
+def test_the_noise_is_kept_too_where_its_estimate_stands_still_before_the_network_is_that_good():
+    method = started(num_epochs=30)
+    astray = IDS // 10 % 7 == 0  # an error and a half for each of the labels', where the network is less sure
+    poor = torch.where(astray[:, None], truthful(1.0).roll(1, 1), truthful(3.0))
+    settled = []
+    for epoch in (2, 3):
+        step(method, poor, epoch=epoch - 1)
+        method.begin_epoch(epoch, no_outputs)
+        assert method.noise_rate == pytest.approx(0.1, abs=0.03)
+        settled.append(method.settled)
+    assert settled == [False, True]
+
+
 @pytest.mark.parametrize("power", [1.0, 3.0])
 def test_labels_are_weighed_by_the_evidence_of_the_epochs_before(power):
     method = begun(started(max_trust_power=power))

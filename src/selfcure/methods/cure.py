@@ -11,12 +11,14 @@ q_i(k) ∝ p̄_i(k)^s · T[k, y_i]                the true class, given image an
 L = Σ_i w_i·CE(p_i, y_i) / Σ_i w_i,  w_i = q_i(y_i)^γ   the original labels, weighed
 
 and before the network is a good enough judge plain cross-entropy. Too early it misjudges, too late it has learned the wrong
-labels by heart. So T is kept as it is when the network errs four fifths as often as the labels do, both estimated, and agrees
-with most of them; and labels are judged and weighed from the epoch on at which it errs half as often, or after
-``start_share`` of the training. A distrusted label teaches little, so the network does not come to believe it. γ is 1 until
-the network seems to err a tenth as often as the labels, then grows up to ``max_trust_power``: to agree with wrong labels so
-well it must have begun to learn them, each epoch trusting them more. A high γ from the start would keep a network that is
-wrong from being told so.
+labels by heart. So T is kept as it is when the network agrees with most labels and errs four fifths as often as they do, both
+estimated; or up to 1.6 times as often, once the estimate of the noise stands still: it falls fast as long as the network
+learns the classes, and slowly, but to nothing, when it learns the noise, as it does annotators'. Labels are judged and
+weighed from the epoch on at which T is kept and the network errs half as often, or after ``start_share`` of the training.
+
+A distrusted label teaches little, so the network does not come to believe it. γ is 1 until the network seems to err a
+tenth as often as the labels, then grows up to ``max_trust_power``: to agree with wrong labels so well it must have begun
+to learn them, each epoch trusting them more. A high γ from the start would keep a network that is wrong from being told so.
 
 P(label wrong) = 1 − q_i(y_i). A label is changed to arg max q_i where q_i(y_i) is lowest, as far as the expected
 number of right labels that this breaks stays within ``budget``; always judged against the original label, so each
@@ -56,6 +58,9 @@ from selfcure.methods.base import Forward, Method, Outputs
 _EPS = 1e-6
 _LEARNED = 0.1
 """A network that seems to err less often than this for each error of the labels has begun to learn theirs."""
+_STANDING = 0.8
+"""An estimate of the noise that is still more than this share of the epoch's before stands still."""
+_NUMBERS = ("trust_power", "sharpness", "threshold", "noise_rate", "settled", "judging")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,8 @@ class CureConfig:
     momentum: float = 0.8
     """β, share of a sample's pooled prediction that stays at each update."""
     settle_error_ratio: float = 0.8
-    """T is kept as soon as the network errs less often than this for each error of the labels; 0: never."""
+    """T is kept as soon as the network errs less often than this for each error of the labels, or than twice this while
+    the estimated noise stands still; 0: never."""
     start_share: float = 0.6
     """Share of the epochs after which labels are weighed at the latest."""
     start_error_ratio: float = 0.5
@@ -129,6 +135,8 @@ class Cure(Method):
 
     transition: Tensor
     """[K, K] T, in use once labels are judged."""
+    noise_rate = 1.0
+    """Share of wrong labels by T, before this epoch."""
     settled = False
     """T is kept from now on."""
     judging = False
@@ -181,7 +189,10 @@ class Cure(Method):
         network, noise = error_rates(probs, labels, self.transition)
         # A network that knows nothing is no surer where it is right: all disagreement would pass for noise.
         agrees_with_most = (1 - network) * (1 - noise) > 0.5
-        self.settled |= agrees_with_most and network < self.config.settle_error_ratio * noise
+        stands_still = noise > _STANDING * self.noise_rate
+        self.noise_rate = noise
+        limit = self.config.settle_error_ratio * (2 if stands_still else 1)
+        self.settled |= agrees_with_most and network < limit * noise
         self.judging |= self.settled and network < self.config.start_error_ratio * noise
         learned = _LEARNED * noise / max(network, _EPS)
         self.trust_power = min(max(1.0, learned), self.config.max_trust_power)
@@ -234,14 +245,11 @@ class Cure(Method):
         return RelabelDecisions(batch.ids[changed], wanted[changed], (best - given)[changed])
 
     def state_dict(self) -> dict[str, Tensor]:
-        numbers = torch.tensor(
-            [self.trust_power, self.sharpness, self.threshold, self.settled, self.judging],
-            dtype=torch.float64,
-        )
+        numbers = [float(getattr(self, name)) for name in _NUMBERS]
         state = {
             "pooled": self.pool.values.cpu(),
             "transition": self.transition.cpu(),
-            "numbers": numbers,
+            "numbers": torch.tensor(numbers, dtype=torch.float64),
         }
         if self.look is not None:
             state["look"] = self.look.cpu()
@@ -250,7 +258,7 @@ class Cure(Method):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.pool.values = state["pooled"].clone()
         self.transition = state["transition"].clone()
-        self.trust_power, self.sharpness, self.threshold, settled, judging = state["numbers"].tolist()
-        self.settled, self.judging = bool(settled), bool(judging)
+        for name, value in zip(_NUMBERS, state["numbers"].tolist(), strict=True):
+            setattr(self, name, type(getattr(Cure, name))(value))
         if "look" in state:
             self.look = state["look"].clone()
