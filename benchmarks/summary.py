@@ -147,6 +147,11 @@ def draw(groups: Groups, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def name(folder: Path, folders: list[Path], cell: dict[str, Any]) -> dict[str, str]:
+    """Cells of the same name in two folders may have other settings, so they are told apart."""
+    return {"data": cell["data"] if len(folders) == 1 else f"{cell['data']} ({folder.name})"}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -154,7 +159,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="+", help="benchmark folders")
     parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
-    cells = [cell for folder in args.folder for cell in read(folder)]
+    cells = [cell | name(folder, args.folder, cell) for folder in args.folder for cell in read(folder)]
     if not cells:
         raise SystemExit(f"no finished cell in {', '.join(map(str, args.folder))}")
     groups = grouped(cells)
