@@ -1,11 +1,13 @@
 """One table of a benchmark's cells: accuracy, and what became of the labels.
 
 python benchmarks/summary.py benchmarks/results/ferplus-8000 [--figure FILE]
+python benchmarks/summary.py --fill benchmarks/results/README.md docs/cure.md
 
 A row per kind of data and row of the suite (method, recipe, setting changed): mean ± standard deviation over the cells'
 seeds, everything of the last epoch. *To plain* is the mean difference to plain training on the same data and seed. AUROC is
 that of the method's own P(label wrong) where it has one, else of held-out probabilities where it computes them, else of the
-mean probability of the given label over the epochs. `--figure` draws every cell's accuracy.
+mean probability of the given label over the epochs. `--figure` draws every cell's accuracy; `--fill` renews the tables in pages,
+each between `<!-- cells: FOLDER -->`, perhaps with a suite behind the folder of benchmarks/results, and `<!-- /cells -->`.
 """
 
 import argparse
@@ -31,6 +33,8 @@ COLOURS = {"plain": "#444", "cure": "#0a7", "scn": "#c50"}
 DIGITS = {"auroc": 3, "ece": 3, "broken": 2}
 Groups = dict[tuple[str, str, str], list[dict[str, Any]]]
 """Cells of one suite, data and row."""
+RESULTS = Path(__file__).parent / "results"
+BLOCK = re.compile(r"(<!-- cells: ([\w-]+) ?(\w*) -->\n).*?(<!-- /cells -->)", re.DOTALL)
 SCORES = ("wrong_prob", "held_out_prob", "mean_given_prob")
 
 
@@ -114,6 +118,17 @@ def spread(values: list[float], digits: int, column: str) -> str:
     return text.replace("-", "−")
 
 
+def filled(page: str) -> str:
+    """The page with every table as the cells are now."""
+
+    def renewed(block: re.Match[str]) -> str:
+        head, folder, suite, end = block.groups()
+        cells = [cell for cell in read(RESULTS / folder) if suite in ("", cell["suite"])]
+        return f"{head}{table(grouped(cells))}\n{end}"
+
+    return BLOCK.sub(renewed, page)
+
+
 def draw(groups: Groups, path: Path) -> None:
     """Accuracy of every row, a dot for each cell, one panel for each kind of data."""
     import matplotlib
@@ -156,9 +171,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, nargs="+", help="benchmark folders")
+    parser.add_argument("folder", type=Path, nargs="*", help="benchmark folders")
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--fill", type=Path, nargs="+", default=[], help="pages")
     args = parser.parse_args()
+    for page in args.fill:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    if args.fill and not args.folder:
+        return
     cells = [cell | name(folder, args.folder, cell) for folder in args.folder for cell in read(folder)]
     if not cells:
         raise SystemExit(f"no finished cell in {', '.join(map(str, args.folder))}")

@@ -31,3 +31,10 @@ def test_spread_over_seeds_and_difference_to_plain():
     ]
     table = summary["table"](summary["grouped"](cells))
     assert table.splitlines()[-1] == "| noise, d | elr, paper | 2 | 73.0 ± 1.4 | −0.5 ± 2.1 |"
+
+
+@pytest.mark.parametrize("page", ["benchmarks/results/README.md", "docs/cure.md"])
+def test_the_tables_in_pages_are_those_of_the_committed_cells(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "<!-- cells: " in text
+    assert summary["filled"](text) == text
