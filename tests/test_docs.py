@@ -4,6 +4,7 @@ import re
 import runpy
 import shlex
 from pathlib import Path
+from string import Template
 
 import pytest
 
@@ -22,8 +23,10 @@ def test_command_help_page_is_current():
 def commands() -> list[str]:
     found = set()
     for page in PAGES:
-        for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
+        text = page.read_text(encoding="utf-8")
+        variables = dict(re.findall(r"^([A-Z]+)=\"(.*)\"$", text, re.MULTILINE))
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+            for line in Template(block.replace("\\\n", " ")).safe_substitute(variables).splitlines():
                 match = re.search(r"(?:^|uv run )selfcure (.*)", line.split("  #")[0])
                 if match:
                     found.add(match[1].strip())
