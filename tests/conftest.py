@@ -1,6 +1,7 @@
 """Small dataset folders that the tests draw themselves, and the real data where it is."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from stripes import write_stripes
 # Before torch is imported: tiny networks lose more to a second thread than they gain, much more on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# A shell starts what it runs in the background deaf to Ctrl-C, and every program inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
