@@ -24,7 +24,9 @@ def commands() -> list[str]:
     found = set()
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        variables = dict(re.findall(r"^([A-Z]+)=\"(.*)\"$", text, re.MULTILINE))
+        variables: dict[str, str] = {}
+        for name, value in re.findall(r"^([A-Z]+)=\"(.*)\"$", text, re.MULTILINE):
+            variables[name] = Template(value).safe_substitute(variables)
         for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
             for line in Template(block.replace("\\\n", " ")).safe_substitute(variables).splitlines():
                 match = re.search(r"(?:^|uv run )selfcure (.*)", line.split("  #")[0])
