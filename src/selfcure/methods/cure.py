@@ -61,6 +61,7 @@ _LEARNED = 0.1
 _STANDING = 0.8
 """An estimate of the noise that is still more than this share of the epoch's before stands still."""
 _NUMBERS = ("trust_power", "sharpness", "threshold", "noise_rate", "settled", "judging")
+"""What a checkpoint keeps beside the tensors."""
 
 
 @dataclass(frozen=True, kw_only=True)
