@@ -58,7 +58,7 @@ def estimate(bench: Bench, cells: Sequence[Cell], *, jobs: int) -> dict[str, Any
         f"about {hours} for what is left on this machine, whatever the number of jobs: an estimate from a few steps on "
         "random images, without decoding and evaluation"
     )
-    return {"seconds": round(total, 1), "jobs": jobs, "lines": rows}
+    return {"seconds": round(total, 3), "jobs": jobs, "lines": rows}
 
 
 def _num_images(bench: Bench, cell: Cell) -> int:
