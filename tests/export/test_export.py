@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
 
+import selfcure
 from selfcure.data.folder import Dataset
 from selfcure.errors import SelfcureError
 from selfcure.export import api
@@ -71,6 +73,11 @@ def test_files_are_valid_and_take_any_batch(name, files):
     assert (whole.importance is None) == (name != "importance")
     alone = np.concatenate([engine.run(image[None]).logits for image in images])
     np.testing.assert_allclose(whole.logits, alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["plain", "scn", "importance", "int8"])
+def test_files_do_not_tell_of_the_machine_that_wrote_them(name, files):
+    assert str(Path(selfcure.__file__).parent).encode() not in files[name].path.read_bytes()
 
 
 def test_the_metadata_say_how_to_use_the_file(files, trained, stripes_folder):

@@ -43,6 +43,8 @@ def write_onnx(network: DeployedNetwork, info: ModelInfo, path: Path) -> None:
         )
     assert program is not None
     model = program.model_proto
+    for node in model.graph.node:  # the exporter notes in which file of this machine each was written
+        del node.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, info.to_json()
     path.write_bytes(model.SerializeToString())
