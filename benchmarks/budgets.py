@@ -1,9 +1,10 @@
-"""What another budget would have made of the labels: finished cure runs, with the truth at hand.
+"""What finished cure runs made of the labels, class by class, and what another budget would have; the truth at hand.
 
 python benchmarks/budgets.py bench/data/ferplus-8000-sym30-draw0 bench/noise/ferplus-8000-sym30-draw0-cure-modern-seed0/run
 
 Suggested labels are put in place, the surest first, for as long as the share of right labels that this breaks stays within
 each bound: the most that the run's evidence, in its order, can do. *All* takes every suggestion, *network* every prediction.
+The second table tells which classes pay: the right labels broken of each.
 """
 
 import argparse
@@ -41,6 +42,24 @@ def main() -> None:
             row(path, f"{100 * bound:g} %", given, truth, changed, suggested)
         row(path, "all", given, truth, order, suggested)
         row(path, "network", given, truth, np.arange(len(given)), evidence["prediction"].to_numpy())
+    print("\n| run | class | labels that say so | of these right, % | right ones broken |")
+    print("| --- | --- | --: | --: | --: |")
+    for path in args.run:
+        classes(path, given, truth, train.dataset.class_names)
+
+
+def classes(path: Path, given: np.ndarray, truth: np.ndarray, names: tuple[str, ...]) -> None:
+    changes = RunFolder(path).changes(["row", "to"])
+    after = given.copy()
+    after[changes["row"].to_numpy()] = changes["to"].to_numpy()  # oldest first: the last one stays
+    for label, name in enumerate(names):
+        says = given == label
+        right = says & (truth == label)
+        broken = right & (after != label)
+        share = 100 * right.sum() / says.sum()
+        print(
+            f"| {path.parent.name} | {name} | {says.sum():,} | {share:.0f} | {broken.sum():,} of {right.sum():,} |"
+        )
 
 
 def row(

@@ -73,6 +73,8 @@ def main() -> None:
     args = parser.parse_args()
     data = Dataset(args.dataset)
     train = data.split("train")
+    if (train.true_labels < 0).any():
+        raise SystemExit(f"{args.dataset} does not know all true labels")
     probs = np.zeros((len(train), len(data.class_names)))
     folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=args.seed)
     for fold, (_, rows) in enumerate(folds.split(train.labels, train.labels)):

@@ -23,6 +23,8 @@ def main() -> None:
     parent = Dataset(args.dataset)
     splits = {name: parent.split(name) for name in parent.splits}
     train = splits["train"]
+    if (train.true_labels < 0).any():
+        raise SystemExit(f"{args.dataset} does not know all true labels")
     right = train.labels == train.true_labels
     derive(
         splits,

@@ -5,8 +5,7 @@ python benchmarks/summary.py --fill benchmarks/results/README.md docs/cure.md
 
 A row per kind of data and row of the suite (method, recipe, setting changed): mean ± standard deviation over the cells'
 seeds, everything of the last epoch. *To plain* is the mean difference to plain training on the same data and seed. AUROC is
-that of the method's own P(label wrong) where it has one, else of held-out probabilities where it computes them, else of the
-mean probability of the given label over the epochs. `--figure` draws every cell's accuracy; `--fill` renews the tables in pages,
+that of the method's own P(label wrong) where it has one, else of the mean probability of the given label over the epochs. `--figure` draws every cell's accuracy; `--fill` renews the tables in pages,
 each between `<!-- cells: FOLDER -->`, perhaps with a suite behind the folder of benchmarks/results, and `<!-- /cells -->`.
 """
 
@@ -35,7 +34,7 @@ Groups = dict[tuple[str, str, str], list[dict[str, Any]]]
 """Cells of one suite, data and row."""
 RESULTS = Path(__file__).parent / "results"
 BLOCK = re.compile(r"(<!-- cells: ([\w-]+) ?(\w*) -->\n).*?(<!-- /cells -->)", re.DOTALL)
-SCORES = ("wrong_prob", "held_out_prob", "mean_given_prob")
+SCORES = ("wrong_prob", "mean_given_prob")
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
