@@ -111,7 +111,7 @@ def build(case: argparse.Namespace) -> str:
     """The folder: 256 pictures again and again, ids of 32 letters, every fifth label wrong."""
     import pyarrow as pa
 
-    from selfcure.data.folder import FolderWriter
+    from selfcure.data.folder_writer import FolderWriter
 
     pictures = [picture(seed, case.image_bytes) for seed in range(256)]
     num_shards = -(-case.rows // SHARD)

@@ -100,7 +100,7 @@ def make_data(out: Path, num: int) -> None:
     import pyarrow as pa
     from PIL import Image
 
-    from selfcure.data.folder import FolderWriter
+    from selfcure.data.folder_writer import FolderWriter
     from selfcure.data.synthetic import CLASS_NAMES, synthesize
 
     faces = synthesize(NUM_IMAGES, size_px=64, seed=0)

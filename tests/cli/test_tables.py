@@ -10,7 +10,7 @@ from selfcure import metrics
 from selfcure.cli import app
 from selfcure.cli.output import console
 from selfcure.cli.tables import classes
-from selfcure.data.folder import FolderWriter
+from selfcure.data.folder_writer import FolderWriter
 
 
 def printed(table) -> str:

@@ -21,7 +21,7 @@ from selfcure.collect.politeness import Visitor
 from selfcure.collect.project import open_project
 from selfcure.collect.searching import search
 from selfcure.collect.web import YtDlp
-from selfcure.data import folder
+from selfcure.data import folder_writer
 
 MOST_TRIES = 30
 
@@ -77,7 +77,7 @@ def plant(stage: str, wrap, log: Path) -> None:
             return getattr(os, name)
 
     if stage == "frames":
-        folder.os = Replacing()
+        folder_writer.os = Replacing()
         cutting.Cutting._cut = noting(cutting.Cutting._cut, lambda self, batch, found: batch[0].id)
         return
 

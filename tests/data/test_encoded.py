@@ -11,7 +11,8 @@ import pytest
 
 from selfcure.data import encoded
 from selfcure.data.encoded import EncodedImages
-from selfcure.data.folder import Dataset, FolderWriter
+from selfcure.data.folder import Dataset
+from selfcure.data.folder_writer import FolderWriter
 from selfcure.errors import SelfcureError
 
 

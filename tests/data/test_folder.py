@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from sources import png
 
-from selfcure.data.folder import UNKNOWN, Dataset, FolderWriter, Skip
+from selfcure.data.folder import UNKNOWN, Dataset
+from selfcure.data.folder_writer import FolderWriter, Skip
 from selfcure.errors import SelfcureError
 
 EXTRA = {

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from selfcure.data.folder import Dataset, FolderWriter
+from selfcure.data.folder import Dataset
+from selfcure.data.folder_writer import FolderWriter
 from selfcure.data.join import join
 from selfcure.data.noise import add_noise
 from selfcure.data.noise_kinds import by_matrix, pairwise, rows_by_class, symmetric

@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcure.data import synthetic_folder
-from selfcure.data.folder import Dataset, FolderWriter
+from selfcure.data.folder import Dataset
+from selfcure.data.folder_writer import FolderWriter
 from selfcure.data.sample import sample
 from selfcure.data.synthetic_folder import write_synthetic
 from selfcure.errors import SelfcureError

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from selfcure.data import synthetic_folder
-from selfcure.data.folder import Dataset, FolderWriter
+from selfcure.data.folder import Dataset
+from selfcure.data.folder_writer import FolderWriter
 from selfcure.data.synthetic import CLASS_NAMES, synthesize
 from selfcure.data.synthetic_folder import write_synthetic
 from selfcure.errors import SelfcureError

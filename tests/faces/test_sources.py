@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from faces.video_files import write_video
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.errors import SelfcureError
 from selfcure.faces.sources import SEGMENT, open_source, read_bytes
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import selfcure
-from selfcure.data.folder import SOFT_LABEL, Dataset, FolderWriter
+from selfcure.data.folder import SOFT_LABEL, Dataset
+from selfcure.data.folder_writer import FolderWriter
 from selfcure.errors import SelfcureError
 from selfcure.methods import METHODS
 from selfcure.methods.plain import Plain

@@ -25,7 +25,7 @@ from selfcure.errors import SelfcureError
 if TYPE_CHECKING:
     import numpy as np
 
-    from selfcure.data.folder import Skip
+    from selfcure.data.folder_writer import Skip
     from selfcure.predict.results import FaceReading, ImageReading
     from selfcure.predict.running import Counts
     from selfcure.predict.sources import Item

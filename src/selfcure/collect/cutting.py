@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from selfcure.collect.settings import ClipSettings, FrameSettings
 from selfcure.collect.tracks import FIELDS, box_at
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import Reject
 from selfcure.errors import SelfcureError
 from selfcure.faces.alignment import align, warp

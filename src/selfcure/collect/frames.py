@@ -18,8 +18,10 @@ from selfcure.collect.ledger import Row
 from selfcure.collect.project import DATASET, Project
 from selfcure.collect.settings import FrameSettings
 from selfcure.collect.tracks import FIELDS
-from selfcure.data.folder import MANIFEST, Dataset, FolderWriter, Skip, folder_schema
+from selfcure.data.folder import MANIFEST, Dataset
+from selfcure.data.folder_writer import FolderWriter, Skip
 from selfcure.data.readers.subjects import share_of_groups
+from selfcure.data.schema import folder_schema
 from selfcure.errors import SelfcureError
 from selfcure.faces.pipeline import ProgressCount, into_shards, shard_rows
 

@@ -1,7 +1,7 @@
 """The encoded images of a split, read one by one from wherever they lie in its shards.
 
 Parquet is read a row group at a time, a thousand images for the one that was asked for. But encoded images are stored as
-they are (:class:`~selfcure.data.folder.FolderWriter` compresses only other columns), so it is enough to know where each
+they are (:class:`~selfcure.data.folder_writer.FolderWriter` compresses only other columns), so it is enough to know where each
 begins. That is found once, by reading the shards through and looking for every image's bytes in its row group.
 """
 

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from selfcure.data.folder import SPLITS, UNKNOWN, Dataset, FolderWriter
+from selfcure.data.folder import SPLITS, UNKNOWN, Dataset
+from selfcure.data.folder_writer import FolderWriter
 from selfcure.data.rewrite import Change, changed, extra_fields, write_shards
 from selfcure.data.schema import folder_schema
 from selfcure.data.vocabulary import EXPRESSIONS, ClassIndex, canonical

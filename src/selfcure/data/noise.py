@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selfcure.data.folder import SOFT_LABEL, SPLITS, UNKNOWN, Dataset, Skip, Split
+from selfcure.data.folder import SOFT_LABEL, SPLITS, UNKNOWN, Dataset, Split
+from selfcure.data.folder_writer import Skip
 from selfcure.data.noise_kinds import by_matrix, confusion, noise_rate, pairwise, symmetric
 from selfcure.data.readers import LABEL_NUMBERS
 from selfcure.data.readers.base import Reject

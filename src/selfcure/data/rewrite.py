@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selfcure.data.folder import Dataset, FolderWriter, Skip, Split
+from selfcure.data.folder import Dataset, Split
+from selfcure.data.folder_writer import FolderWriter, Skip
 
 Change = Callable[[pa.Table, slice], pa.Table]
 """What becomes of a row group that is these rows of its split."""

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from selfcure.data.folder import Dataset, FolderWriter
+from selfcure.data.folder import Dataset
+from selfcure.data.folder_writer import FolderWriter
 from selfcure.data.synthetic import CLASS_NAMES, synthesize
 from selfcure.errors import SelfcureError
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import Reject
 from selfcure.errors import SelfcureError, check_choice
 from selfcure.faces.alignment import MODES, align

@@ -10,8 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selfcure.data.folder import ROW_GROUP, SPLITS, Dataset, FolderWriter, Skip, folder_schema
+from selfcure.data.folder import ROW_GROUP, SPLITS, Dataset
+from selfcure.data.folder_writer import FolderWriter, Skip
 from selfcure.data.readers.base import PART_BYTES
+from selfcure.data.schema import folder_schema
 from selfcure.errors import SelfcureError, check_choice
 from selfcure.faces.engines import ENGINES, run_here
 from selfcure.faces.extraction import FaceSettings, Rows

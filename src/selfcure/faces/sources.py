@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers import table
 from selfcure.data.readers.base import SPLIT_NAMES, Entry, Reject
 from selfcure.data.readers.class_folders import _below, _common_folder, _split_and_class

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import Reject
 from selfcure.errors import SelfcureError
 from selfcure.faces.photos import UnreadableImage

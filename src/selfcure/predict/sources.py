@@ -7,7 +7,7 @@ from glob import glob
 from pathlib import Path
 from typing import Literal
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.tree import is_image
 from selfcure.errors import SelfcureError
 from selfcure.faces.videos import is_video

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 from PIL import Image
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.errors import SelfcureError
 from selfcure.predict.drawing import annotate
 from selfcure.predict.results import ImageReading, columns

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from selfcure.data.folder import SOFT_LABEL, Dataset, FolderWriter, Skip
+from selfcure.data.folder import SOFT_LABEL, Dataset
+from selfcure.data.folder_writer import FolderWriter, Skip
 from selfcure.data.rewrite import Change, changed, extra_fields, write_shards
 from selfcure.errors import SelfcureError, check_choice
 from selfcure.review.formats import WRITERS

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import Entry, Listing, Reject, shorten
 from selfcure.data.readers.base import crop as crop_image
 from selfcure.data.readers.tree import Tree, find_base, has_any, is_image, open_tree, relative_name

@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image, ImageOps
 
-from selfcure.data.folder import ROW_GROUP, SPLITS, Dataset, FolderWriter, Skip, folder_schema
+from selfcure.data.folder import ROW_GROUP, SPLITS, Dataset
+from selfcure.data.folder_writer import FolderWriter, Skip
+from selfcure.data.schema import folder_schema
 
 SHARD_SIZE = 2048
 PART_BYTES = 64 << 20

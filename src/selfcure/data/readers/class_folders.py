@@ -9,7 +9,7 @@ Classes are in natural order of their names over all splits (``2`` before ``10``
 
 from pathlib import Path
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import SPLIT_NAMES, Entry, Listing, Reject, split_name
 from selfcure.data.readers.tree import is_image, natural_key, open_tree
 from selfcure.errors import SelfcureError

@@ -20,7 +20,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from selfcure.data.folder import SOFT_LABEL, Skip
+from selfcure.data.folder import SOFT_LABEL
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import SPLIT_NAMES, Entry, Listing, Reject
 from selfcure.data.readers.tabular import GivenLabels
 from selfcure.data.readers.tree import Tree, is_image, open_tree

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import SPLIT_NAMES, Entry, Listing, Reject, shorten
 from selfcure.data.readers.tabular import LABEL_COLUMNS
 from selfcure.data.readers.tree import MAX_FILE_BYTES, natural_key, relative_name

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import Entry, Listing
 from selfcure.data.readers.subjects import validation_by_subject
 from selfcure.data.readers.tree import find_base, is_image, open_tree

@@ -15,7 +15,7 @@ repositories; counts as in the paper, 12,271 and 3,068.)
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import Entry, Listing, Reject, shorten
 from selfcure.data.readers.tree import Tree, find_base, is_image, open_tree
 from selfcure.errors import SelfcureError, check_choice

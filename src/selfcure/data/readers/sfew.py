@@ -13,7 +13,7 @@ Train_Aligned_Faces.zip, Val_Aligned_Faces_new.zip and paths in several public l
 import re
 from pathlib import Path
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import SPLIT_NAMES, Entry, Listing
 from selfcure.data.readers.tree import is_image, open_tree
 from selfcure.data.vocabulary import class_index

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import Entry, Listing, Reject, shorten, split_name
 from selfcure.data.readers.tabular import LABEL_COLUMNS, PATH_COLUMNS, find_column, read_table, texts
 from selfcure.data.readers.tree import MAX_FILE_BYTES, natural_key, relative_name

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import Reject, shorten
 from selfcure.data.vocabulary import ClassIndex, listed
 from selfcure.errors import SelfcureError, check_choice

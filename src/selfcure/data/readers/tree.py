@@ -13,7 +13,7 @@ from typing import IO
 
 from PIL import Image
 
-from selfcure.data.folder import Skip
+from selfcure.data.folder_writer import Skip
 from selfcure.data.readers.base import FORMATS_REFUSED, Reject
 from selfcure.errors import SelfcureError
 
