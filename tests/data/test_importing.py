@@ -210,7 +210,7 @@ def test_full_disk_is_one_clear_line(classes, tmp_path: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     source = classes()
-    monkeypatch.setattr("selfcure.data.folder.os.replace", full)
+    monkeypatch.setattr("selfcure.data.folder_writer.os.replace", full)
     with pytest.raises(
         SelfcureError, match=r"cannot write .*: No space left on device; mend that and repeat"
     ):
