@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from selfcure.data.folder import Dataset
-from selfcure.data.rewrite import changed, derive, kept_rows, unchanged
+from selfcure.data.rewrite import keep
 
 
 def main() -> None:
@@ -26,16 +26,7 @@ def main() -> None:
     if (train.true_labels < 0).any():
         raise SystemExit(f"{args.dataset} does not know all true labels")
     right = train.labels == train.true_labels
-    derive(
-        splits,
-        args.out,
-        kind="only_right",
-        settings={"split": "train"},
-        shards={
-            name: changed(split, kept_rows(right)) if name == "train" else unchanged(split)
-            for name, split in splits.items()
-        },
-    )
+    keep(splits, args.out, right, kind="only_right", settings={"split": "train"})
     print(f"{right.sum():,} of {len(right):,} training labels are right and kept")
 
 

@@ -68,6 +68,15 @@ def derive(
     return writer.finish(manifest, skipped)
 
 
+def keep(
+    splits: Mapping[str, Split], out: str | Path, kept: np.ndarray, *, of: str = "train", **options: Any
+) -> Dataset:
+    """A new folder with the rows of one split that are ``kept`` [N] bool, and all of the other splits; see :func:`derive`."""
+    shards = {name: unchanged(split) for name, split in splits.items()}
+    shards[of] = changed(splits[of], kept_rows(kept))
+    return derive(splits, out, shards=shards, **options)
+
+
 def write_shards(
     writer: FolderWriter,
     shards: Mapping[str, Sequence[Shard]],

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from selfcure.data.folder import Dataset
-from selfcure.data.rewrite import changed, derive, kept_rows, unchanged
+from selfcure.data.rewrite import keep
 from selfcure.errors import SelfcureError
 
 
@@ -38,11 +38,12 @@ def sample(
         raise SelfcureError(f"seed must not be negative, it is {seed}")
     kept = np.zeros(total, bool)
     kept[np.random.default_rng(seed).choice(total, num, replace=False)] = True
-    return derive(
+    return keep(
         opened,
         out,
+        kept,
+        of=split,
         kind="sample",
         settings={"num": num, "seed": seed, "split": split},
-        shards={n: changed(s, kept_rows(kept)) if n == split else unchanged(s) for n, s in opened.items()},
         progress=progress,
     )
