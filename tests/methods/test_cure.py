@@ -197,7 +197,8 @@ def test_the_last_epoch_looks_at_the_images_as_they_are():
     )
     found = step(looked, blurred, epoch=10).scores["wrong_prob"]
     torch.testing.assert_close(found, 1 - expected[IDS, GIVEN])
-    assert found[half].min() > 2 * step(blind, blurred, epoch=10).scores["wrong_prob"][half].max()
+    unseen = step(blind, blurred, epoch=10).scores["wrong_prob"]
+    assert (found[half] > 2 * unseen[half]).all()
 
     resumed = started()
     resumed.load_state_dict({name: tensor.clone() for name, tensor in looked.state_dict().items()})

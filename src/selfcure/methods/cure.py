@@ -11,8 +11,8 @@ q_i(k) ∝ p̄_i(k)^s · T[k, y_i]                the true class, given image an
 L = Σ_i w_i·CE(p_i, y_i) / Σ_i w_i,  w_i = q_i(y_i)^γ   the original labels, weighed
 
 and before the network is a good enough judge plain cross-entropy. Too early it misjudges, too late it has learned the wrong
-labels by heart. So T is kept as it is when the network agrees with most labels and errs four fifths as often as they do, both
-estimated; or up to 1.6 times as often, once the estimate of the noise stands still: it falls fast as long as the network
+labels by heart. So T is kept as it is when the network agrees with half of the labels and errs four fifths as often as they do,
+both estimated; or up to 1.6 times as often, once the estimate of the noise stands still: it falls fast as long as the network
 learns the classes, and slowly, but to nothing, when it learns the noise, as it does annotators'. Labels are judged and
 weighed from the epoch on at which T is kept and the network errs half as often, or after ``start_share`` of the training.
 
@@ -58,6 +58,8 @@ from selfcure.methods.base import Forward, Method, Outputs
 _EPS = 1e-6
 _LEARNED = 0.1
 """A network that seems to err less often than this for each error of the labels has begun to learn theirs."""
+_AGREES = 0.48
+"""Share of the labels for which network and label must seem to be right, before the noise is believed."""
 _STANDING = 0.8
 """An estimate of the noise that is still more than this share of the epoch's before stands still."""
 _NUMBERS = ("trust_power", "sharpness", "threshold", "noise_rate", "settled", "judging")
@@ -189,11 +191,11 @@ class Cure(Method):
             self.transition = transition_matrix(probs, labels, top_share=self.config.top_share)
         network, noise = error_rates(probs, labels, self.transition)
         # A network that knows nothing is no surer where it is right: all disagreement would pass for noise.
-        agrees_with_most = (1 - network) * (1 - noise) > 0.5
+        agrees = (1 - network) * (1 - noise) > _AGREES
         stands_still = noise > _STANDING * self.noise_rate
         self.noise_rate = noise
         limit = self.config.settle_error_ratio * (2 if stands_still else 1)
-        self.settled |= agrees_with_most and network < limit * noise
+        self.settled |= agrees and network < limit * noise
         self.judging |= self.settled and network < self.config.start_error_ratio * noise
         learned = _LEARNED * noise / max(network, _EPS)
         self.trust_power = min(max(1.0, learned), self.config.max_trust_power)
