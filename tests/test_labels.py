@@ -16,7 +16,7 @@ import selfcure
 from selfcure import labels as labels_module
 from selfcure.core import LabelBook
 from selfcure.errors import SelfcureError
-from selfcure.labels import export_labels, label_table
+from selfcure.labels import expected_errors, export_labels, label_table
 from selfcure.runs import RunFolder
 from selfcure.training.checkpoint import load_tensors
 from selfcure.training.interrupt import Interrupted
@@ -64,6 +64,8 @@ def naive_rows(run: RunFolder, num_epochs: int) -> list[dict]:
                 "confidence": votes[suggested],
                 "suspicion": 1 - sum(epoch[row]["original_prob"] for epoch in evidence) / num_epochs,
                 "suggested": run.class_names[suggested],
+                "wrong_prob": evidence[-1][row].get("wrong_prob"),
+                "wrong_prob_after": evidence[-1][row].get("wrong_prob_after"),
             }
         )
     return rows
@@ -92,6 +94,30 @@ def test_table_follows_the_dataset_folder_and_the_book(run, stripes_folder):
     assert (codes["original"] == split.labels).all()
     assert (codes["current"] == book["current"].numpy()).all()
     np.testing.assert_array_equal(table["importance"].to_numpy(), book["importance"].numpy())
+
+
+def test_a_cured_run_tells_how_many_labels_are_wrong(stripes_folder, tmp_path):
+    run = selfcure.train(stripes_folder, out=tmp_path / "run", method="cure", **{**SETTINGS, "num_epochs": 4})
+    table = label_table(run)
+    assert_rows(table, naive_rows(run, 4))
+    before, after = (table[name].to_numpy() for name in ("wrong_prob", "wrong_prob_after"))
+    changed = (
+        table["current"].combine_chunks().indices.to_numpy()
+        != table["original"].combine_chunks().indices.to_numpy()
+    )
+    np.testing.assert_array_equal(before[~changed], after[~changed])
+    assert (after[changed] < before[changed]).all()
+    expected = expected_errors(table, num_worst=5)
+    assert expected.before == pytest.approx(before.sum(), rel=1e-5)
+    assert expected.after == pytest.approx(after.sum(), rel=1e-5)
+    assert expected.num_worst == 5
+    assert expected.among_worst == pytest.approx(sum(sorted(after.tolist())[-5:]), rel=1e-5)
+    noise = run.metrics()[-1]["label_noise"]
+    assert noise["estimated_after"] == pytest.approx(expected.after / len(table), rel=1e-5)
+
+
+def test_other_methods_expect_nothing(run):
+    assert expected_errors(label_table(run)) is None
 
 
 def test_codes_are_the_class_numbers(run):

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ def label_table(run: str | Path | RunFolder) -> pa.Table:
     original label, higher is more likely wrong; ``confidence`` in [0, 1], the mean over epochs of the predicted
     probability where the prediction was the suggested label, else 0. The suggested label is the one with the highest
     confidence. Means are over the epochs that drew the sample; of one never drawn the original label is suggested, with
-    confidence 0 and suspicion null.
+    confidence 0 and suspicion null. ``wrong_prob`` and ``wrong_prob_after`` in [0, 1], the run's own P(label wrong) of the
+    original and of the current label, so that sums are expected numbers of errors; null where the method has none.
 
     All is seen from training: the truth plays no part.
 
@@ -46,10 +48,13 @@ def label_table(run: str | Path | RunFolder) -> pa.Table:
     current[changes["row"].to_numpy()] = changes["to"].to_numpy()
     suggested, confidence, suspicion = _opinions(run, epochs, original)
     last = run.evidence(epochs[-1])
-    importance = pa.nulls(len(original), pa.float32())
-    if "importance" in last.column_names:
-        values = last["importance"].to_numpy()
-        importance = pa.array(values, mask=np.isnan(values))
+
+    def scores(name: str) -> pa.Array:
+        if name not in last.column_names:
+            return pa.nulls(len(original), pa.float32())
+        values = last[name].to_numpy()
+        return pa.array(values, mask=np.isnan(values))
+
     class_names = pa.array(run.class_names)
 
     def named(labels: np.ndarray) -> pa.Array:
@@ -60,12 +65,39 @@ def label_table(run: str | Path | RunFolder) -> pa.Table:
             "id": samples["id"],
             "original": named(original),
             "current": named(current),
-            "importance": importance,
+            "importance": scores("importance"),
             "confidence": confidence,
             "suspicion": pa.array(suspicion, mask=np.isnan(suspicion)),
             "suggested": named(suggested),
+            "wrong_prob": scores("wrong_prob"),
+            "wrong_prob_after": scores("wrong_prob_after"),
         }
     )
+
+
+@dataclass(frozen=True)
+class ExpectedErrors:
+    """How many labels a run expects to be wrong."""
+
+    before: float
+    """Of the original labels."""
+    after: float
+    """Of the current ones."""
+    num_worst: int
+    among_worst: float
+    """Of the ``num_worst`` current labels with the highest P(label wrong)."""
+
+
+def expected_errors(table: pa.Table, *, num_worst: int = 500) -> ExpectedErrors | None:
+    """What a :func:`label_table`'s P(label wrong) adds up to; None where the method has none.
+
+    As good as that is calibrated: see ``label_noise`` in metrics.jsonl where the truth is known.
+    """
+    before, after = (table[name].drop_null().to_numpy() for name in ("wrong_prob", "wrong_prob_after"))
+    if not len(after):
+        return None
+    worst = np.sort(after)[::-1][:num_worst]
+    return ExpectedErrors(float(before.sum()), float(after.sum()), len(worst), float(worst.sum()))
 
 
 def export_labels(run: str | Path | RunFolder, out: Path) -> pa.Table:

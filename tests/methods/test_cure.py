@@ -162,6 +162,11 @@ def test_wrong_labels_are_named_and_changed():
     assert torch.equal(output.relabels.labels, TRUTH[output.relabels.ids])
     assert len(output.relabels.ids)
     assert (output.relabels.margins > 0).all()
+    before, after = output.scores["wrong_prob"], output.scores["wrong_prob_after"]
+    changed = torch.zeros(NUM, dtype=torch.bool)
+    changed[output.relabels.ids] = True
+    assert torch.equal(after[~changed], before[~changed])
+    assert after[changed].max() < 0.3 < 0.7 < before[changed].min()
 
 
 def test_a_change_is_taken_back_when_the_evidence_turns():

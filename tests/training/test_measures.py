@@ -33,6 +33,11 @@ def test_without_a_truth_there_is_the_estimate_alone():
     assert "detection" not in result
 
 
+def test_what_is_left_after_the_cure_is_told_too():
+    noise = measured({**COLUMNS, "wrong_prob_after": np.array([0.1, 0.1, 0.1, 0.3])})["label_noise"]
+    assert noise["estimated_after"] == pytest.approx(0.15)
+
+
 def test_a_method_that_tells_nothing_has_no_estimate():
     columns = {name: values for name, values in COLUMNS.items() if name != "wrong_prob"}
     result = measured(columns)

@@ -85,6 +85,11 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure("noise_estimated", "Training labels wrong, as estimated", _last("label_noise", "estimated")),
     Measure(
+        "noise_estimated_after",
+        "Training labels wrong after, as estimated",
+        _last("label_noise", "estimated_after"),
+    ),
+    Measure(
         "wrong_prob_error",
         "Calibration error of P(label wrong)",
         _last("label_noise", "calibration_error"),

@@ -24,7 +24,8 @@ def export(
     """Write one row per training sample: id, original, current and suggested label, importance, confidence, suspicion.
 
     importance: how far SCN trusts the label, 0 to 1. suspicion: how likely it is wrong, 0 to 1. confidence: how sure
-    the network is of the suggested label, 0 to 1.
+    the network is of the suggested label, 0 to 1. wrong_prob, wrong_prob_after: of 'cure', P(label wrong) of the original
+    and of the current label.
 
     With --reviewed: the labels as 'selfcure review' left them, by default as a new dataset folder to train on.
     Rejected images are left out; faces that reviewers disagree about stay as given.
@@ -49,22 +50,30 @@ def export(
         return
     if format is not None or data is not None:
         raise SelfcureError("--format and --data go with --reviewed")
-    from selfcure.labels import export_labels
+    from dataclasses import asdict
+
+    from selfcure.labels import expected_errors, export_labels
 
     rows = export_labels(run, out)
     names = ("original", "current", "suggested")
     original, current, suggested = (rows[name].combine_chunks().indices.to_numpy() for name in names)
     changed, doubted = int((current != original).sum()), int((suggested != original).sum())
+    expected = expected_errors(rows)
     if json:
-        print_json(
-            {"out": str(out), "num_samples": len(rows), "num_changed": changed, "num_suggested": doubted}
-        )
+        counts = {"out": str(out), "num_samples": len(rows), "num_changed": changed, "num_suggested": doubted}
+        print_json(counts | ({"expected_wrong": asdict(expected)} if expected else {}))
         return
     errors.print(
         f"{one_line(str(out))}: {len(rows):,} samples; {changed:,} labels changed in training, {doubted:,} suggestions differ from the "
         "original label",
         soft_wrap=True,
     )
+    if expected:
+        errors.print(
+            f"by the run's own P(label wrong) {expected.before:,.0f} labels were wrong at first and {expected.after:,.0f} are now; "
+            f"the {expected.num_worst:,} most doubtful hold {expected.among_worst:,.0f} of these",
+            soft_wrap=True,
+        )
 
 
 @app.command

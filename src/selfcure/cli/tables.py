@@ -124,6 +124,7 @@ _RESULTS = {
     "finds wrong labels, AUROC by mean probability": lambda r: _auroc(r, "mean_given_prob"),
     "finds wrong labels, AUROC by importance": lambda r: _auroc(r, "importance"),
     "finds wrong labels, AUROC by P(label wrong)": lambda r: _auroc(r, "wrong_prob"),
-    "training labels wrong, as estimated": lambda r: percent(_get(r, "label_noise", "estimated")),
+    "training labels wrong before, as estimated": lambda r: percent(_get(r, "label_noise", "estimated")),
+    "training labels wrong after, as estimated": lambda r: percent(_get(r, "label_noise", "estimated_after")),
     "calibration error of P(label wrong)": lambda r: percent(_get(r, "label_noise", "calibration_error")),
 }

@@ -125,8 +125,9 @@ class CureNet(nn.Module):
 class Cure(Method):
     """Cross-entropy on the original labels, each weighed by the probability that it is right.
 
-    Scores, the second and third from the first weighed epoch on: ``importance``, how likely the image is read right;
-    ``wrong_prob``, P(label wrong); ``suggested_label``, the most probable class; each in 0 … 1 but the last.
+    Scores, all but the first from the first weighed epoch on: ``importance``, how likely the image is read right;
+    ``wrong_prob``, P(label wrong) of the original label; ``wrong_prob_after``, that of the label after the cure, changed or
+    not; ``suggested_label``, the most probable class; each in 0 … 1 but the last.
     """
 
     Config = CureConfig
@@ -213,18 +214,23 @@ class Cure(Method):
         weighted = (weights * losses).sum() / weights.sum().clamp(min=_EPS)
         read_right = belief.gather(1, logits.argmax(dim=1, keepdim=True)).squeeze(1)
         reading = F.binary_cross_entropy(importance.float(), read_right.float())
-        wrong_prob = 1 - belief.gather(1, labels[:, None]).squeeze(1)
+        right = belief.gather(1, labels[:, None]).squeeze(1)  # P(label right), as it came
+        wanted = torch.where(right < self.threshold, belief.argmax(dim=1), labels)
         terms = {"weighted_ce": weighted, "reading": reading}
         scores = {"importance": importance}
         if self.judging:
-            terms |= {"noise_rate": wrong_prob.mean(), "sharpness": wrong_prob.new_tensor(self.sharpness)}
-            scores |= {"wrong_prob": wrong_prob, "suggested_label": belief.argmax(dim=1)}
+            terms |= {"noise_rate": 1 - right.mean(), "sharpness": right.new_tensor(self.sharpness)}
+            scores |= {
+                "wrong_prob": 1 - right,
+                "wrong_prob_after": 1 - belief.gather(1, wanted[:, None]).squeeze(1),
+                "suggested_label": belief.argmax(dim=1),
+            }
         return StepOutput(
             loss=weighted + reading,
             logits=logits,
             terms=terms,
             scores=scores,
-            relabels=self._relabels(batch, belief),
+            relabels=self._relabels(batch, wanted, belief.amax(dim=1) - right),
         )
 
     def _probs(self, ids: Tensor) -> Tensor:
@@ -237,15 +243,12 @@ class Cure(Method):
             return F.one_hot(labels, probs.shape[1]).to(probs)
         return label_posterior(probs, labels, self.transition.to(probs), self.sharpness)
 
-    def _relabels(self, batch: Batch, belief: Tensor) -> RelabelDecisions | None:
+    def _relabels(self, batch: Batch, wanted: Tensor, margins: Tensor) -> RelabelDecisions | None:
         """Changes from the labels in use: new ones, and those taken back."""
         if not self.judging:
             return None
-        best, suggested = belief.max(dim=1)
-        given = belief.gather(1, batch.original_labels[:, None]).squeeze(1)
-        wanted = torch.where(given < self.threshold, suggested, batch.original_labels)
         changed = wanted != batch.given_labels
-        return RelabelDecisions(batch.ids[changed], wanted[changed], (best - given)[changed])
+        return RelabelDecisions(batch.ids[changed], wanted[changed], margins[changed])
 
     def state_dict(self) -> dict[str, Tensor]:
         numbers = [float(getattr(self, name)) for name in _NUMBERS]

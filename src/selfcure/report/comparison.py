@@ -80,7 +80,8 @@ RESULTS: dict[str, Callable[[Training], str]] = {
     "AUROC, last probability": _plain("detection", "last_given_prob", "auroc"),
     "AUROC, importance α": _plain("detection", "importance", "auroc"),
     "AUROC, P(label wrong)": _plain("detection", "wrong_prob", "auroc"),
-    "Labels wrong, as estimated, %": _percent("label_noise", "estimated"),
+    "Labels wrong before, as estimated, %": _percent("label_noise", "estimated"),
+    "Labels wrong after, as estimated, %": _percent("label_noise", "estimated_after"),
     "Calibration error, P(label wrong)": _plain("label_noise", "calibration_error"),
 }
 """Heading → what stands there of a training."""

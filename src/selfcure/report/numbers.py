@@ -24,6 +24,7 @@ SHORT_TITLES = {
     "auroc_wrong_prob": "AUROC, P(label wrong)",
     "ap_wrong_prob": "AP, P(label wrong)",
     "noise_estimated": "Labels wrong, as estimated, %",
+    "noise_estimated_after": "Labels wrong at the end, as estimated, %",
     "wrong_prob_error": "Calibration error, P(label wrong)",
     "rank_margin": "δ1, learned",
 }

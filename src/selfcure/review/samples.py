@@ -19,8 +19,8 @@ SOURCE_COLUMNS = ("source", "keyword", "clip", "usage")
 """Columns of a dataset folder that say where a sample came from: the first one that is there is a filter."""
 _MOST_SOURCES = 500
 
-WRONG_PROB, SUGGESTED = "wrong_prob", "suggested_label"
-"""Columns of a run's last evidence that are preferred to our own reckoning: P(label wrong), and what it should be."""
+SUGGESTED = "suggested_label"
+"""A column of a run's last evidence that is preferred to our own reckoning: what the label should be."""
 
 
 @dataclass
@@ -193,9 +193,9 @@ def _of_training(run: RunFolder) -> tuple[dict[str, np.ndarray], bool]:
         "importance": numbers("importance"),
         "loss": -np.log(np.maximum(of_given, 1e-12)).astype(np.float32),
     }
-    calibrated = WRONG_PROB in last.column_names
+    calibrated = table["wrong_prob"].null_count < len(table)
     if calibrated:
-        seen["suspicion"] = last[WRONG_PROB].to_numpy().astype(np.float32)
+        seen["suspicion"] = numbers("wrong_prob")
     if SUGGESTED in last.column_names:
         seen["suggested"] = last[SUGGESTED].to_numpy().astype(np.int32)
     return seen, calibrated

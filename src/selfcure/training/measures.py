@@ -37,6 +37,8 @@ def measure_training(
     if "wrong_prob" in columns:
         suspicion["wrong_prob"] = columns["wrong_prob"]
         result["label_noise"] = {"estimated": float(columns["wrong_prob"][drawn].mean())}
+    if "wrong_prob_after" in columns:
+        result["label_noise"]["estimated_after"] = float(columns["wrong_prob_after"][drawn].mean())
     if known.any():
         if (known & drawn).any():
             result["accuracy_true"] = float((columns["prediction"] == truth)[known & drawn].mean())
