@@ -57,6 +57,20 @@ def test_help_and_mistakes_load_nothing_heavy():
     assert result.returncode == 0, result.stderr
 
 
+def test_ctrl_c_during_start_up_is_no_traceback():
+    code = (
+        "import sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'selfcure.cli.train': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from selfcure.__main__ import main\n"
+        "main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("line", ["data info data --json", "evaluate --help"])
 def test_reader_that_goes_away_is_no_error(line, place):
     """``selfcure … | head -0``"""
