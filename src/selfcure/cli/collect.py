@@ -1,11 +1,12 @@
 """``selfcure collect``: plan, search, download, clips, frames, run, status."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from selfcure.cli.output import Flag, console, counting, errors, one_line, print_json, print_table, table
+from selfcure.cli.collected import show_dataset, show_stage, show_status, show_taken
+from selfcure.cli.output import Flag, console, counting, errors, one_line, print_json
 
 if TYPE_CHECKING:
     from selfcure.collect.project import Project
@@ -70,7 +71,7 @@ def search(project: Path, /, *, retry_failed: Flag = False) -> None:
 
     with open_project(project) as opened:
         _search(opened, retry_failed)
-        _show_stage(opened, "queries")
+        show_stage(opened, "queries")
 
 
 @app.command(sort_key=2)
@@ -106,7 +107,7 @@ def download(
 
     with open_project(project) as opened:
         _download(opened, source, license, max_disk_gb, rate_limit, retry_failed)
-        _show_stage(opened, "videos")
+        show_stage(opened, "videos")
 
 
 @app.command(sort_key=3)
@@ -130,7 +131,7 @@ def clips(
 
     with open_project(project) as opened:
         _clips(opened, workers, engine, retry_failed)
-        _show_stage(opened, "clips")
+        show_stage(opened, "clips")
 
 
 @app.command(sort_key=4)
@@ -162,7 +163,7 @@ def frames(
 
     with open_project(project) as opened:
         _frames(opened, fps, size, workers, engine)
-        _show_dataset(opened)
+        show_dataset(opened)
 
 
 @app.command(sort_key=5)
@@ -212,7 +213,7 @@ def run(
         _download(opened, source, license, max_disk_gb, rate_limit)
         _clips(opened, workers, engine)
         _frames(opened, fps, size, workers, engine)
-        _show_status(opened)
+        show_status(opened)
 
 
 @app.command(sort_key=6)
@@ -233,7 +234,7 @@ def status(project: Path, /, *, json: Flag = False) -> None:
         if json:
             print_json(describe(opened))
         else:
-            _show_status(opened)
+            show_status(opened)
 
 
 def _search(project: "Project", retry: bool = False) -> None:
@@ -273,7 +274,7 @@ def _download(
             raise SelfcureError("--license, --max-disk-gb and --rate-limit are for the web, not for --source")
         with counting("taking videos") as progress:
             facts = add_local(project, source, progress=progress)
-        _show_taken(facts)
+        show_taken(facts)
         write_sources(project)
         return
     if not project.ledger.count("videos").get("found"):
@@ -323,90 +324,3 @@ def _workers(asked: int | None) -> int:
     import os
 
     return asked if asked is not None else os.cpu_count() or 1
-
-
-def _show_taken(facts: dict[str, Any]) -> None:
-    parts = [f"{facts['num_new']:,} new"]
-    parts += [
-        f"{facts[key]:,} {text}"
-        for key, text in (("num_known", "known"), ("num_same", "with the content of another"))
-        if facts[key]
-    ]
-    errors.print(f"{_num(facts['num_files'], 'video')}: {', '.join(parts)}", soft_wrap=True)
-    for reason, number in facts["left_out"].items():
-        errors.print(f"  left out {number:,} × {one_line(reason)}", soft_wrap=True)
-
-
-def _show_stage(project: "Project", what: str) -> None:
-    counts = project.ledger.count(what)
-    line = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items())) or "none"
-    console.print(f"{what}: {line}", soft_wrap=True)
-    if (what != "clips" and counts.get("failed")) or counts.get("skipped"):
-        console.print(f"why: selfcure collect status {one_line(str(project.folder))}", soft_wrap=True)
-
-
-def _show_status(project: "Project") -> None:
-    from selfcure.collect.status import describe
-
-    facts = describe(project)
-    console.print(f"{one_line(facts['project'])}: {one_line(facts['plan'] or 'a plan without a name')}")
-    funnel = table("", "")
-    queries, videos, found = facts["queries"], facts["videos"], facts["clips"]
-    if queries:
-        funnel.add_row("queries", f"{sum(queries.values()):,}")
-        funnel.add_row("  asked", f"{queries.get('done', 0):,}")
-    funnel.add_row("videos", f"{sum(videos.values()):,}")
-    funnel.add_row("  here", f"{sum(videos.get(s, 0) for s in _HERE):,}")
-    funnel.add_row("  scanned", f"{videos.get('clipped', 0):,}")
-    funnel.add_row("shots", f"{facts['num_shots']:,}")
-    funnel.add_row("  with a face that stays", f"{sum(found.values()):,}")
-    funnel.add_row("  like no earlier one", f"{found.get('kept', 0):,}")
-    funnel.add_row("faces that stay", f"{facts['num_tracks']:,}")
-    if facts["statistics"]:
-        funnel.add_row("crops", f"{facts['statistics']['total']['faces']:,}")
-    funnel.show_header = False
-    print_table(funnel)
-    for stage, reasons in facts["failed"].items():
-        _show_reasons(f"failed in {stage}", reasons)
-    _show_reasons("left out in download", facts["skipped"]["download"])
-    _show_reasons("used all the same", facts["notes"])
-    retrying = facts["retrying"]
-    _show_reasons(f"to be tried again, the next in {retrying['seconds']:.0f} s", retrying["reasons"])
-    if facts["statistics"]:
-        _show_reasons("crops left out", facts["statistics"]["skipped"])
-        console.print()
-        _show_dataset(project)
-
-
-_HERE = ("downloaded", "clipped")
-
-
-def _show_reasons(title: str, reasons: dict[str, int]) -> None:
-    if reasons:
-        console.print(f"\n{title}:", soft_wrap=True)
-        for reason, number in reasons.items():
-            console.print(f"  {number:,} × {one_line(reason)}", soft_wrap=True)
-
-
-def _show_dataset(project: "Project") -> None:
-    from selfcure.collect.project import DATASET
-    from selfcure.collect.status import statistics
-
-    facts = statistics(project)
-    if facts is None:
-        return
-    columns = ("videos", "clips", "faces")
-    counts = table("class", *columns)
-    for name, numbers in facts["classes"].items():
-        counts.add_row(one_line(name), *(f"{numbers[key]:,}" for key in columns))
-    counts.add_row("all", *(f"{facts['total'][key]:,}" for key in columns))
-    print_table(counts, str(project.folder / DATASET))
-    splits = [
-        f"{name} {_num(n['videos'], 'video')}, {_num(n['faces'], 'face')}"
-        for name, n in facts["splits"].items()
-    ]
-    console.print("; ".join(splits), soft_wrap=True)
-
-
-def _num(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
