@@ -94,6 +94,24 @@ def classification(labels: np.ndarray, probs: np.ndarray) -> dict[str, object]:
     }
 
 
+def expected_confusion(counts: np.ndarray) -> dict[str, object]:
+    """Expected counts [K, K] as :func:`classification` tells of counted ones: ``confusion``, or the ``most_confused`` pairs.
+
+    >>> expected_confusion(np.array([[8.0, 2.04], [0.0, 10.0]]))
+    {'confusion': [[8.0, 2.0], [0.0, 10.0]]}
+    """
+    if len(counts) <= MOST_CLASSES:
+        return {"confusion": counts.round(1).tolist()}
+    wrong = counts - np.diag(counts.diagonal())
+    pairs = (-wrong.ravel()).argsort(kind="stable")[:NUM_MOST_CONFUSED]
+    return {
+        "most_confused": [
+            {"label": label, "prediction": other, "num_samples": round(float(wrong[label, other]), 1)}
+            for label, other in (divmod(int(pair), len(counts)) for pair in pairs)
+        ]
+    }
+
+
 def detection(wrong: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """How well each score finds wrong labels: area under the ROC curve and average precision, 1 is best.
 

@@ -169,6 +169,17 @@ def test_wrong_labels_are_named_and_changed():
     assert after[changed].max() < 0.3 < 0.7 < before[changed].min()
 
 
+def test_expected_confusion_adds_up_what_is_thought_of_every_label():
+    assert started().label_confusion() is None
+    method = begun(started())
+    step(method, truthful(3.0), epoch=7)
+    counts = method.label_confusion()
+    torch.testing.assert_close(counts.sum(1), GIVEN.bincount().float())
+    belief = label_posterior(method.pool.mean(), GIVEN, method.transition, method.sharpness)
+    for given in range(K):
+        torch.testing.assert_close(counts[given], belief[given == GIVEN].sum(0))
+
+
 def test_a_change_is_taken_back_when_the_evidence_turns():
     method = begun(started(num_epochs=30, budget=0.02))
     changes = step(method, truthful(3.0), epoch=7).relabels

@@ -7,10 +7,12 @@ import shutil
 
 import pytest
 
+from report.conftest import TINY
 from selfcure.errors import SelfcureError
 from selfcure.report.api import write_report
 from selfcure.report.trainings import names_of
 from selfcure.runs import RunFolder
+from selfcure.training.api import train
 
 
 def test_a_run_is_shown_whole(runs, page):
@@ -37,6 +39,16 @@ def test_a_run_is_shown_whole(runs, page):
     assert "The same images" not in found.text
 
 
+def test_the_noise_is_shown_as_the_run_expects_it(trained, page, tmp_path):
+    settings = TINY | {"batch_size": 20, "num_epochs": 4}
+    run = train(trained / "data-noisy", out=tmp_path / "cured", method="cure", **settings)
+    found = page(run.path)
+    assert "Given labels, and what they are expected to be" in found.text
+    counts = run.metrics()[-1]["label_noise"]["confusion"]
+    assert found.count("td", title=str(round(counts[0][0])))
+    assert "expected to be" not in page(trained / "noisy").text
+
+
 def test_least_important_are_in_order_and_named_rightly(runs, page):
     found = page(runs / "noisy")
     listing = found.text.partition("Least important training images")[2]
@@ -56,7 +68,6 @@ def test_the_same_images_under_several_trainings(runs, page):
 
 
 def test_images_that_only_share_ids_are_not_taken_for_the_same(runs, page, tmp_path):
-    from selfcure.training.api import train
     from stripes import write_stripes
 
     write_stripes(tmp_path / "other", num=60, num_validation=20, seed=5)

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from selfcure.metrics import expected_confusion
 from selfcure.training.measures import measure_training
 
 LABELS = np.array([0, 1, 1, 0])
@@ -36,6 +38,24 @@ def test_without_a_truth_there_is_the_estimate_alone():
 def test_what_is_left_after_the_cure_is_told_too():
     noise = measured({**COLUMNS, "wrong_prob_after": np.array([0.1, 0.1, 0.1, 0.3])})["label_noise"]
     assert noise["estimated_after"] == pytest.approx(0.15)
+
+
+def test_expected_confusion_stands_beside_the_estimate():
+    noise = measure_training(
+        COLUMNS,
+        COLUMNS["original_prob"],
+        original=LABELS,
+        current=LABELS,
+        truth=TRUTH,
+        confusion=torch.tensor([[1.5, 0.5], [0.25, 1.75]]),
+    )["label_noise"]
+    assert noise["confusion"] == [[1.5, 0.5], [0.2, 1.8]]
+    many = torch.eye(101) * 5
+    many[7, 9], many[3, 100] = 2.0, 4.0
+    assert expected_confusion(many.numpy())["most_confused"][:2] == [
+        {"label": 3, "prediction": 100, "num_samples": 4.0},
+        {"label": 7, "prediction": 9, "num_samples": 2.0},
+    ]
 
 
 def test_a_method_that_tells_nothing_has_no_estimate():

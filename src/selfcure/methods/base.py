@@ -90,6 +90,14 @@ class Method(ABC):
         """
         return passed
 
+    def label_confusion(self) -> Tensor | None:
+        """What the method makes of the noise as a whole, at the end of an epoch; ``None``: nothing.
+
+        Returns:
+            [K, K] how many samples of each given label (row) are expected to be of each class.
+        """
+        return None
+
     def state_dict(self) -> dict[str, Tensor]:
         """What the method keeps between steps beyond ``module``; saved in every checkpoint."""
         return {}

@@ -250,6 +250,14 @@ class Cure(Method):
         changed = wanted != batch.given_labels
         return RelabelDecisions(batch.ids[changed], wanted[changed], margins[changed])
 
+    def label_confusion(self) -> Tensor | None:
+        if not self.judging:
+            return None
+        probs = self.pool.mean() if self.look is None else self.look
+        labels = self.labels.to(probs.device)
+        posterior = self._posterior(probs, labels)
+        return torch.zeros_like(self.transition).to(posterior).index_add(0, labels, posterior)
+
     def state_dict(self) -> dict[str, Tensor]:
         numbers = [float(getattr(self, name)) for name in _NUMBERS]
         state = {

@@ -34,6 +34,8 @@ class Confusion:
     """Label, prediction and count."""
     num_added: int
     """Evaluations whose counts are added up."""
+    columns: str = "predicted"
+    """What the columns are."""
 
 
 def add_up(title: str, class_names: Sequence[str], measured: Sequence[Mapping[str, Any]]) -> Confusion:
@@ -47,9 +49,9 @@ def add_up(title: str, class_names: Sequence[str], measured: Sequence[Mapping[st
         counted: Counter[tuple[int, int]] = Counter()
         for one in measured:
             for pair in one.get("most_confused", ()):
-                counted[pair["label"], pair["prediction"]] += pair["num_samples"]
+                counted[pair["label"], pair["prediction"]] += round(pair["num_samples"])
         return Confusion(title, names, (), _most(names, counted), len(measured))
-    counts = np.sum([one["confusion"] for one in measured], axis=0)  # [K, K]
+    counts = np.rint(np.sum([one["confusion"] for one in measured], axis=0)).astype(int)  # [K, K]
     if len(names) > MOST_SHOWN:
         wrong = {(i, j): int(counts[i, j]) for i, j in np.argwhere(counts).tolist() if i != j}
         return Confusion(title, names, (), _most(names, wrong), len(measured))

@@ -1,7 +1,7 @@
 """One run as what a page shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class RunView:
     detection: tuple[Panel, ...]
     reliability: Panel | None
     confusion: Confusion | None
+    noise: Confusion | None
+    """Given labels and what they are expected to be, where the method tells."""
     accuracy_note: str
     least: tuple[Picture, ...]
     least_by: str
@@ -73,6 +75,7 @@ def view(training: Training, ident: str, *, with_galleries: bool = True) -> RunV
         detection=_detection(training.ending),
         reliability=_reliability(training.ending),
         confusion=_confusion(training),
+        noise=_noise(training),
         accuracy_note="validation split against its given labels",
         least=least,
         least_by=by,
@@ -227,3 +230,13 @@ def _confusion(training: Training) -> Confusion | None:
     if not measured:
         return None
     return add_up(training.name, training.run.class_names, [measured])
+
+
+def _noise(training: Training) -> Confusion | None:
+    told = training.last.get("label_noise") or {}
+    if not told.keys() & {"confusion", "most_confused"}:
+        return None
+    return replace(
+        add_up("Given labels, and what they are expected to be", training.run.class_names, [told]),
+        columns="true",
+    )

@@ -292,6 +292,7 @@ class Engine:
                 original=self.book.original().numpy(),
                 current=self.book.current().numpy(),
                 truth=self.split.true_labels,
+                confusion=self.method.label_confusion(),
             ),
         }
         if self.together is not None:

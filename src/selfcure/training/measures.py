@@ -16,6 +16,7 @@ def measure_training(
     original: np.ndarray,
     current: np.ndarray,
     truth: np.ndarray,
+    confusion: Tensor | None = None,
 ) -> dict[str, Any]:
     """Accuracy against original and true labels, importance, cure, how well scores find the wrong labels, and what a
     method that gives P(label wrong) says of the noise.
@@ -24,6 +25,7 @@ def measure_training(
         columns: the epoch's evidence, each [N]; samples that the epoch did not draw are left out.
         mean_given_prob: [N], NaN where never drawn.
         original, current, truth: [N] int64; truth −1 where unknown.
+        confusion: [K, K] expected samples by given label and class, of a method that tells.
     """
     drawn, known = columns["prediction"] >= 0, truth >= 0
     right = columns["prediction"] == original
@@ -39,6 +41,10 @@ def measure_training(
         result["label_noise"] = {"estimated": float(columns["wrong_prob"][drawn].mean())}
     if "wrong_prob_after" in columns:
         result["label_noise"]["estimated_after"] = float(columns["wrong_prob_after"][drawn].mean())
+    if confusion is not None:
+        result.setdefault("label_noise", {}).update(
+            metrics.expected_confusion(confusion.double().cpu().numpy())
+        )
     if known.any():
         if (known & drawn).any():
             result["accuracy_true"] = float((columns["prediction"] == truth)[known & drawn].mean())
