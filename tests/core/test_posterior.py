@@ -51,24 +51,7 @@ def test_a_class_never_predicted_falls_back_on_all_the_others():
     transition = transition_matrix(probs, given)
     rate = 1 - transition[4, 4]
     assert rate == pytest.approx(0.3, abs=0.05)
-    torch.testing.assert_close(
-        transition[4, :4], (rate / 4).expand(4), rtol=0.3, atol=0
-    )  # as often as found there
-
-
-def test_a_label_that_noise_never_leads_to_is_believed_though_its_class_is_rare_and_never_predicted():
-    truth, _, probs = noisy(8000, 4, 0.0)
-    rare = torch.arange(8000) % 200 == 0
-    given = torch.where(
-        torch.rand(8000, generator=torch.Generator().manual_seed(1)) < 0.3, (truth + 1) % 4, truth
-    )
-    given[rare] = 4
-    probs = torch.where(rare[:, None], torch.full_like(probs, 0.25), probs)
-    probs = torch.nn.functional.pad(0.99 * probs, (0, 1), value=0.01)
-    transition = transition_matrix(probs, given)
-    assert transition[:4, 4].max() < 0.002
-    posterior = label_posterior(probs, given, transition, 1.0)
-    assert posterior[rare, 4].min() > 0.9
+    torch.testing.assert_close(transition[4, :4], (rate / 4).expand(4))
 
 
 def test_blurred_predictions_are_sharpened_back():

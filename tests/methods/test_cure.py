@@ -111,6 +111,27 @@ def test_the_noise_is_kept_too_where_its_estimate_stands_still_before_the_networ
     assert settled == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("network", "noise", "noise_before", "settles"),
+    [
+        (0.35, 0.25, 0.26, True),  # 49 % right by both, and it shares the noise
+        (0.30, 0.305, 0.31, False),  # 49 %, and it is still learning
+        (0.28, 0.30, 0.31, True),  # 50 %
+        (0.35, 0.25, 0.40, False),  # the estimate falls fast
+        (0.40, 0.25, 0.26, False),  # 45 %
+        (0.45, 0.10, 0.10, False),  # the labels are far better than the network
+    ],
+)
+def test_the_noise_is_kept_sooner_where_the_network_shares_it(
+    network, noise, noise_before, settles, monkeypatch
+):
+    monkeypatch.setattr("selfcure.methods.cure.error_rates", lambda *arguments: (network, noise))
+    method = started()
+    method.noise_rate = noise_before
+    method._estimate(truthful(3.0).softmax(1), GIVEN)
+    assert method.settled == settles
+
+
 @pytest.mark.parametrize("power", [1.0, 3.0])
 def test_labels_are_weighed_by_the_evidence_of_the_epochs_before(power):
     method = begun(started(max_trust_power=power))

@@ -14,15 +14,14 @@ _EPS = 1e-6
 
 
 def transition_matrix(
-    probs: Tensor, labels: Tensor, *, top_share: float = 0.1, prior: float = 10.0
+    probs: Tensor, labels: Tensor, *, top_share: float = 0.1, prior: float = 20.0
 ) -> Tensor:
     """P(given label | true class), [K, K] with rows of sum 1, from the images that the network is surest of.
 
     Of the images predicted as class k the ``top_share`` with the highest probability stand for class k, and their given
     labels are counted. ``prior`` counts are added to every row, as if noise struck all classes at the rate found overall
-    and led to each label as often as it does overall (half a count added to each). So a class that is hardly predicted falls
-    back on that, and a label that noise never leads to is not taken for noise. Anchor points: Patrini et al., CVPR 2017;
-    here many per class, and their labels instead of their probabilities.
+    and uniformly, so a class that is hardly predicted falls back on that. Anchor points: Patrini et al., CVPR 2017; here
+    many per class, and their labels instead of their probabilities.
 
     Args:
         probs: [N, K] pooled predictions.
@@ -44,10 +43,9 @@ def transition_matrix(
         surest = rows[confidence[rows].argsort(descending=True)[: -int(-top_share * len(rows) // 1)]]
         counts[label] = labels[surest].bincount(minlength=num_classes)
     rate = 1 - counts.diagonal().sum() / counts.sum().clamp(min=1)
-    into = counts.sum(dim=0) - counts.diagonal() + 0.5  # [K] what noise leads to
-    overall = into.expand(num_classes, num_classes).clone().fill_diagonal_(0)
-    overall = rate * overall / overall.sum(dim=1, keepdim=True)
-    counts = counts + prior * overall.fill_diagonal_(float(1 - rate))
+    overall = (rate / (num_classes - 1)).expand(num_classes, num_classes).clone()
+    overall.fill_diagonal_(float(1 - rate))
+    counts = counts + prior * overall
     return counts / counts.sum(dim=1, keepdim=True)
 
 

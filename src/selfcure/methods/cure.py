@@ -11,9 +11,10 @@ q_i(k) ∝ p̄_i(k)^s · T[k, y_i]                the true class, given image an
 L = Σ_i w_i·CE(p_i, y_i) / Σ_i w_i,  w_i = q_i(y_i)^γ   the original labels, weighed
 
 and before the network is a good enough judge plain cross-entropy. Too early it misjudges, too late it has learned the wrong
-labels by heart. So T is kept as it is when the network agrees with half of the labels and errs four fifths as often as they do,
-both estimated; or up to 1.6 times as often, once the estimate of the noise stands still: it falls fast as long as the network
-learns the classes, and slowly, but to nothing, when it learns the noise, as it does annotators'. Labels are judged and
+labels by heart. So T is kept as it is when network and label seem right for half of the samples and the network errs four fifths
+as often as the labels, both estimated; or up to 1.6 times as often, once the estimate of the noise stands still: it falls fast as
+long as the network learns the classes, and slowly, but to nothing, when it learns the noise, as it does annotators'. Where the
+network errs by a quarter more than the labels, 48 % will do for half: there the estimate has only to lose. Labels are judged and
 weighed from the epoch on at which T is kept and the network errs half as often, or after ``start_share`` of the training.
 
 A distrusted label teaches little, so the network does not come to believe it. γ is 1 until the network seems to err a
@@ -58,8 +59,9 @@ from selfcure.methods.base import Forward, Method, Outputs
 _EPS = 1e-6
 _LEARNED = 0.1
 """A network that seems to err less often than this for each error of the labels has begun to learn theirs."""
-_AGREES = 0.48
-"""Share of the labels for which network and label must seem to be right, before the noise is believed."""
+_AGREES, _AGREES_SHARING, _SHARING = 0.5, 0.48, 1.25
+"""Share of the labels for which network and label must seem to be right, before the noise is believed; the same where the
+network errs by more than this for each error of the labels; this."""
 _STANDING = 0.8
 """An estimate of the noise that is still more than this share of the epoch's before stands still."""
 _NUMBERS = ("trust_power", "sharpness", "threshold", "noise_rate", "settled", "judging")
@@ -191,8 +193,10 @@ class Cure(Method):
         if not self.settled:
             self.transition = transition_matrix(probs, labels, top_share=self.config.top_share)
         network, noise = error_rates(probs, labels, self.transition)
-        # A network that knows nothing is no surer where it is right: all disagreement would pass for noise.
-        agrees = (1 - network) * (1 - noise) > _AGREES
+        # A network that knows nothing is no surer where it is right: all disagreement would pass for noise. One that errs more
+        # than the labels and is yet sure of a noise that stands still shares some of it, and will share more.
+        sharing = network > _SHARING * noise
+        agrees = (1 - network) * (1 - noise) > (_AGREES_SHARING if sharing else _AGREES)
         stands_still = noise > _STANDING * self.noise_rate
         self.noise_rate = noise
         limit = self.config.settle_error_ratio * (2 if stands_still else 1)
