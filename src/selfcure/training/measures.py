@@ -25,7 +25,7 @@ def measure_training(
         columns: the epoch's evidence, each [N]; samples that the epoch did not draw are left out.
         mean_given_prob: [N], NaN where never drawn.
         original, current, truth: [N] int64; truth −1 where unknown.
-        confusion: [K, K] expected samples by given label and class, of a method that tells.
+        confusion: [K, K] expected samples by given label and class, of a method that gives P(label wrong).
     """
     drawn, known = columns["prediction"] >= 0, truth >= 0
     right = columns["prediction"] == original
@@ -39,12 +39,10 @@ def measure_training(
     if "wrong_prob" in columns:
         suspicion["wrong_prob"] = columns["wrong_prob"]
         result["label_noise"] = {"estimated": float(columns["wrong_prob"][drawn].mean())}
-    if "wrong_prob_after" in columns:
-        result["label_noise"]["estimated_after"] = float(columns["wrong_prob_after"][drawn].mean())
-    if confusion is not None:
-        result.setdefault("label_noise", {}).update(
-            metrics.expected_confusion(confusion.double().cpu().numpy())
-        )
+        if "wrong_prob_after" in columns:
+            result["label_noise"]["estimated_after"] = float(columns["wrong_prob_after"][drawn].mean())
+        if confusion is not None:
+            result["label_noise"] |= metrics.expected_confusion(confusion.double().cpu().numpy())
     if known.any():
         if (known & drawn).any():
             result["accuracy_true"] = float((columns["prediction"] == truth)[known & drawn].mean())
