@@ -56,9 +56,9 @@ def classes(path: Path, given: np.ndarray, truth: np.ndarray, names: tuple[str, 
         says = given == label
         right = says & (truth == label)
         broken = right & (after != label)
-        share = 100 * right.sum() / says.sum()
+        share = f"{100 * right.sum() / says.sum():.0f}" if says.any() else "–"
         print(
-            f"| {path.parent.name} | {name} | {says.sum():,} | {share:.0f} | {broken.sum():,} of {right.sum():,} |"
+            f"| {path.parent.name} | {name} | {says.sum():,} | {share} | {broken.sum():,} of {right.sum():,} |"
         )
 
 
